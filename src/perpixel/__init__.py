@@ -1,0 +1,2 @@
+"""perpixel: semantic segmentation."""
+__version__ = "0.1.0"
