@@ -218,6 +218,8 @@ def _as_mask(mask: RawMask, path: Path) -> RawMask:
         values = values[..., :3]
     if values.ndim == 3 and (values.shape[2] == 1 or (values == values[..., :1]).all()):
         values = values[..., 0]
+    if values.ndim == 3 and values.dtype == np.uint16 and not (values % 257).any():
+        values = (values // 257).astype(np.uint8)  # 8-bit colours that were stored with 16 bits
     if values.ndim != 2 and not (values.ndim == 3 and values.shape[2] == 3 and values.dtype == np.uint8):
         raise UserError(f"{path}: expected a mask of (H, W) values or 8-bit RGB colours, got {values.dtype} {values.shape}")
     if np.issubdtype(values.dtype, np.floating):
