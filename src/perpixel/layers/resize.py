@@ -3,8 +3,10 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from perpixel.core import Size
 
-def resize(x: Tensor, size: tuple[int, int], *, align_corners: bool) -> Tensor:
+
+def resize(x: Tensor, size: Size, *, align_corners: bool) -> Tensor:
     """Bilinear resize of `(B, C, h, w)` to `(B, C, *size)`; `size` is (H, W), never a scale factor.
 
     A scale factor loses pixels wherever a stride did not divide the size, so sizes are always said. Of the two

@@ -8,9 +8,13 @@ from torch import nn
 
 from perpixel.core.errors import UserError, nearest
 from perpixel.models.fast_scnn import FastSCNN
+from perpixel.models.fpn import FPN
+from perpixel.models.unet import UNet
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "fast_scnn": FastSCNN,
+    "fpn": FPN,
+    "unet": UNet,
 }
 """Name -> what builds it, called with `(num_classes, in_channels=3, **options)`."""
 

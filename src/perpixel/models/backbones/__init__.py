@@ -1,0 +1,1 @@
+"""Encoders: each says its `channels` and `strides` and returns its stages finest first."""

@@ -1,0 +1,82 @@
+"""Any convolutional or hierarchical encoder of timm, cut to the stages that a decoder asks for."""
+
+from typing import Any
+
+import timm
+from torch import Tensor, nn
+
+from perpixel.core.errors import UserError, nearest
+from perpixel.layers.pad import pad_end, round_up
+
+
+class TimmEncoder(nn.Module):
+    """Image `(B, C, H, W)` -> its stages, finest first: stage i is `(B, channels[i], ~H/strides[i], ~W/strides[i])`.
+
+    - `channels`, `strides`: of the stages returned, finest first;
+    - `min_size`: the least height and width at which every stage has 2 x 2 values, which batch norm in training needs.
+
+    `extend` pads an image to `min_size` and to a multiple of the finest stride, which patch embeddings need; the
+    network calls it first, so that it can cut its logits to the image.
+
+    `name` is any of `timm.list_models()`, with or without a weight tag ("resnet50.a1_in1k"). Weights are downloaded, or
+    found in the local cache, only with `pretrained=True`.
+
+    Raises `UserError` for an unknown name, for an encoder that lacks one of the strides asked for, and for weights
+    that do not exist or cannot be reached.
+    """
+
+    def __init__(
+        self, name: str, in_channels: int = 3, pretrained: bool = False, strides: tuple[int, ...] = (4, 8, 16, 32)
+    ) -> None:
+        super().__init__()
+        check_name(name)
+        self.encoder = create_encoder(name, in_channels, pretrained)
+        self.indices = stage_indices(name, self.encoder.feature_info.reduction(), strides)
+        self.channels = tuple(self.encoder.feature_info.channels()[i] for i in self.indices)
+        self.strides = tuple(strides)
+        self.min_size = 2 * max(strides)
+        self.channels_last = str(getattr(self.encoder, "output_fmt", "NCHW")).endswith("NHWC")
+
+    def extend(self, image: Tensor) -> Tensor:
+        """The image, its last row and column repeated until the encoder can take its height and width."""
+        height, width = (round_up(max(length, self.min_size), min(self.strides)) for length in image.shape[-2:])
+        return pad_end(image, (height, width))
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        stages = self.encoder(image)
+        chosen = [stages[i] for i in self.indices]
+        return [stage.permute(0, 3, 1, 2) for stage in chosen] if self.channels_last else chosen
+
+
+def check_name(name: str) -> None:
+    """Raise `UserError` unless timm knows the encoder."""
+    if not timm.is_model(name):
+        hint = nearest(name, timm.list_models()) or " `timm.list_models()` lists them."
+        raise UserError(f'timm has no encoder "{name}".{hint}')
+
+
+def create_encoder(name: str, in_channels: int, pretrained: bool) -> Any:
+    """timm's feature extractor; raises `UserError` where it has none, or cannot get the weights."""
+    # Swin refuses every size but that of its weights unless told otherwise; no other family knows the argument.
+    extra: dict[str, Any] = {"strict_img_size": False} if name.startswith("swin") else {}
+    try:
+        return timm.create_model(name, pretrained=pretrained, in_chans=in_channels, features_only=True, **extra)
+    except Exception as error:  # what timm and its hub raise has no common base
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if pretrained:
+            raise UserError(
+                f"The pretrained weights of {name} could not be had: {reason} "
+                "Connect to the network once, put them in the Hugging Face cache, or use pretrained=False."
+            ) from error
+        raise UserError(f"timm cannot take {name} apart into stages: {reason} Choose another encoder.") from error
+
+
+def stage_indices(name: str, reductions: list[int], strides: tuple[int, ...]) -> tuple[int, ...]:
+    """For each stride asked for, the deepest stage that has it; raises `UserError` where there is none."""
+    missing = [stride for stride in strides if stride not in reductions]
+    if missing:
+        raise UserError(
+            f"This network needs stages of stride {', '.join(map(str, strides))}; {name} has "
+            f"{', '.join(map(str, reductions))}. Choose another encoder, such as resnet50 or convnext_tiny."
+        )
+    return tuple(max(i for i, reduction in enumerate(reductions) if reduction == stride) for stride in strides)
