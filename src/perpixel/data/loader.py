@@ -1,0 +1,208 @@
+"""Batches whose order and augmentation are pure functions of (seed, epoch, index).
+
+The n-th sample of the endless stream belongs to epoch n // N and is place n % N of that epoch's permutation. A run that is
+resumed at any step, with any number of workers, therefore sees what the uninterrupted one saw.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from perpixel.core.errors import UserError
+from perpixel.core.image import Array, read_image, read_mask
+from perpixel.data.folders import Sample
+from perpixel.data.transforms import Augmentation, augment, resize_short_side, to_tensor
+from perpixel.labels import Taxonomy
+
+
+@dataclass(frozen=True)
+class Batch:
+    """image (B, C, H, W) uint8 or float32, labels (B, H, W) uint8, and the samples' names."""
+
+    image: Tensor
+    labels: Tensor
+    names: tuple[str, ...]
+
+
+def read_pair(sample: Sample, taxonomy: Taxonomy) -> tuple[Array, Array]:
+    """The image (H, W, C) and labels (H, W) uint8 of a sample, cut to its window.
+
+    Raises:
+        UserError: a file cannot be read, the sizes differ, or the mask holds a value of no class.
+    """
+    image, labels = read_image(sample.image), read_labels(sample, taxonomy)
+    if sample.window is not None:
+        top, left, height, width = sample.window
+        image = image[top : top + height, left : left + width]
+    if image.shape[:2] != labels.shape:
+        raise UserError(size_mismatch(sample, image.shape[:2], labels.shape))
+    return image, labels
+
+
+def read_labels(sample: Sample, taxonomy: Taxonomy) -> Array:
+    """The labels (H, W) uint8 of a sample, cut to its window."""
+    if sample.mask is None:
+        raise UserError(f"{sample.image}: there is no mask for this image")
+    labels = taxonomy.encode(read_mask(sample.mask), str(sample.mask))
+    if sample.window is None:
+        return labels
+    top, left, height, width = sample.window
+    if top + height > labels.shape[0] or left + width > labels.shape[1]:
+        raise UserError(f"{sample.mask}: window {list(sample.window)} lies outside of its {labels.shape[0]}x{labels.shape[1]}")
+    return labels[top : top + height, left : left + width]
+
+
+def size_mismatch(sample: Sample, image: Sequence[int], mask: Sequence[int]) -> str:
+    """The words for a mask of another size than its image."""
+    turned = tuple(image) == (mask[1], mask[0])
+    hint = "the image is turned by its EXIF orientation, the mask is not: turn the mask" if turned else "they must be equal"
+    return f"{sample.mask}: the mask is {mask[0]}x{mask[1]} (HxW) but its image is {image[0]}x{image[1]}; {hint}"
+
+
+class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
+    """Samples by (epoch, index), augmented; decoded pairs are kept in memory when all of them fit.
+
+    Args:
+        samples: with masks.
+        taxonomy: how masks become labels.
+        augmentation: what is drawn at random.
+        seed: of everything random.
+        short_side: images are first resized to this shorter side, in pixels; None keeps their size.
+        memory_bytes: how much the decoded pairs may take; None is a quarter of the machine's free memory.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        taxonomy: Taxonomy,
+        augmentation: Augmentation,
+        seed: int = 0,
+        short_side: int | None = None,
+        memory_bytes: int | None = None,
+    ) -> None:
+        self.samples, self.taxonomy, self.augmentation = tuple(samples), taxonomy, augmentation
+        self.seed, self.short_side = seed, short_side
+        self.memory_bytes = free_memory() // 4 if memory_bytes is None else memory_bytes
+        self._kept: list[tuple[Tensor, Tensor]] = []
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, str]:
+        epoch, index = key
+        image, labels = self._kept[index] if self._kept else self.decode(index)
+        rng = np.random.default_rng((self.seed, epoch, index))
+        image, labels = augment(image, labels, self.augmentation, rng)
+        return image, labels, self.samples[index].name
+
+    def decode(self, index: int) -> tuple[Tensor, Tensor]:
+        """The pair as it is before augmentation."""
+        image_array, label_array = read_pair(self.samples[index], self.taxonomy)
+        image, labels = to_tensor(image_array), torch.from_numpy(np.ascontiguousarray(label_array))
+        if self.short_side is None:
+            return image, labels
+        resized, resized_labels = resize_short_side(image, labels, self.short_side)
+        assert resized_labels is not None
+        return resized, resized_labels
+
+    def keep_in_memory(self) -> bool:
+        """Decodes everything once, if the first pair says that all of it fits; says whether it did."""
+        if self._kept:
+            return True
+        image, labels = self.decode(0)
+        if (image.nbytes + labels.nbytes) * len(self) > self.memory_bytes:
+            return False
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders release the interpreter's lock
+            self._kept = list(pool.map(self.decode, range(len(self))))
+        return True
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The endless order of samples: which (epoch, index) keys make the batch of a step.
+
+    Under several processes each of `world` ranks takes its own part of every step.
+    """
+
+    length: int
+    batch_size: int
+    seed: int = 0
+    rank: int = 0
+    world: int = 1
+
+    def keys(self, step: int) -> list[tuple[int, int]]:
+        """(epoch, index) of each sample of a step, counted from 0."""
+        first = (step * self.world + self.rank) * self.batch_size
+        return [self._key(n) for n in range(first, first + self.batch_size)]
+
+    def _key(self, n: int) -> tuple[int, int]:
+        epoch, place = divmod(n, self.length)
+        return epoch, int(self._order(epoch)[place])
+
+    def _order(self, epoch: int) -> Array:
+        if self._recent.get(epoch) is None:
+            self._recent.clear()
+            self._recent[epoch] = np.random.default_rng((self.seed, epoch)).permutation(self.length)
+        return self._recent[epoch]
+
+    @cached_property
+    def _recent(self) -> dict[int, Array]:
+        return {}
+
+
+class _Steps:
+    """The batch sampler: the keys of every step from `start` to `stop`."""
+
+    def __init__(self, stream: Stream, start: int, stop: int) -> None:
+        self.stream, self.start, self.stop = stream, start, stop
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        return (self.stream.keys(step) for step in range(self.start, self.stop))
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+def batches(dataset: TrainingSet, stream: Stream, start: int, stop: int, workers: int = 0) -> Iterator[Batch]:
+    """The batches of steps `start` to `stop` - 1; the same for any number of workers."""
+    loader: DataLoader[Batch] = DataLoader(
+        dataset,
+        batch_sampler=_Steps(stream, start, stop),  # type: ignore[arg-type]
+        collate_fn=collate,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        pin_memory=torch.cuda.is_available(),
+    )
+    yield from loader
+
+
+def collate(items: Sequence[tuple[Tensor, Tensor, str]]) -> Batch:
+    """Stacks samples.
+
+    Raises:
+        UserError: the images differ in channels or dtype.
+    """
+    first = items[0][0]
+    for image, _, name in items:
+        if image.shape[0] != first.shape[0] or image.dtype != first.dtype:
+            raise UserError(
+                f"{name}: {image.shape[0]} channels of {image.dtype} beside {first.shape[0]} of {first.dtype} in {items[0][2]}; "
+                "all images of a data set must have the same channels and depth"
+            )
+    images, labels, names = zip(*items, strict=True)
+    return Batch(torch.stack(images), torch.stack(labels), names)
+
+
+def free_memory() -> int:
+    """Bytes of memory that are free on this machine, or 4 GiB where it does not say."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return 4 * 2**30

@@ -1,0 +1,71 @@
+"""From an image array to what a network takes, the same in training, evaluation and prediction."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from perpixel.core.errors import UserError
+from perpixel.core.image import Array
+from perpixel.data.transforms import resize_short_side, to_tensor
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Channels, normalisation and working size.
+
+    Args:
+        channels: what the network takes.
+        mean, std: one a channel; in [0, 1] for 8- and 16-bit images, in stored units for floats.
+        short_side: images are resized to this shorter side before the network sees them; None keeps their size.
+    """
+
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    short_side: int | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != self.channels or len(self.std) != self.channels:
+            raise UserError(f"{self.channels} channels need as many means and stds, got {len(self.mean)} and {len(self.std)}")
+
+    def __call__(self, image: Array, where: str = "image") -> Tensor:
+        """(H, W, C) uint8, uint16 or float32 to (1, channels, h, w) float32, normalised, at the working size.
+
+        Raises:
+            UserError: the channels cannot be made to fit.
+        """
+        tensor = to_tensor(match_channels(image, self.channels, where))
+        if self.short_side is not None:
+            tensor, _ = resize_short_side(tensor, None, self.short_side)
+        return self.normalise(tensor[None])
+
+    def normalise(self, batch: Tensor) -> Tensor:
+        """(B, C, H, W) uint8 or float32 to float32 with zero mean and unit deviation a channel."""
+        scale = 255.0 if batch.dtype == torch.uint8 else 1.0
+        mean = torch.tensor(self.mean, device=batch.device).view(-1, 1, 1)
+        std = torch.tensor(self.std, device=batch.device).view(-1, 1, 1)
+        return batch.float().mul_(1.0 / (scale * std)).sub_(mean / std)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain dict for JSON."""
+        return asdict(self)
+
+
+def match_channels(image: Array, channels: int, where: str) -> Array:
+    """Grey becomes RGB by repetition, RGB becomes grey by luma (0.299, 0.587, 0.114); the rest must fit.
+
+    Raises:
+        UserError: any other difference.
+    """
+    have = image.shape[2]
+    if have == channels:
+        return image
+    if have == 1 and channels == 3:
+        return np.repeat(image, 3, axis=2)
+    if have == 3 and channels == 1:
+        grey = image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+        return (grey if image.dtype == np.float32 else np.rint(grey).astype(image.dtype))[..., None]
+    raise UserError(f"{where}: the model takes {channels} channels, this image has {have}")
