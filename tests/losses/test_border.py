@@ -46,7 +46,8 @@ def test_between_two_cells_by_hand():
 def test_components_are_those_of_brute_force():
     labels = np.zeros((9, 12), np.int64)
     instances = np.zeros_like(labels)
-    for number, c, box in [(1, 1, np.s_[0:3, 0:3]), (2, 1, np.s_[3:6, 3:6]), (3, 2, np.s_[3:6, 6:9])]:
+    boxes = [(1, 1, np.s_[0:3, 0:3]), (2, 1, np.s_[3:6, 3:6]), (3, 2, np.s_[3:6, 6:9]), (4, 2, np.s_[6:8, 0:2])]
+    for number, c, box in boxes:
         labels[box], instances[box] = c, number  # 1 and 2 meet at a corner, 2 and 3 are neighbours of two classes
     np.testing.assert_allclose(
         border_weights(labels, class_balance=False), brute_force(labels, instances, 10, 5), rtol=1e-6
@@ -83,6 +84,12 @@ def test_an_image_all_of_instances():
         border_weights(np.ones((2, 2), np.int64), np.array([[1, 1], [2, 2]]), class_balance=False).tolist()
         == [[1, 1]] * 2
     )
+
+
+def test_instances_may_leave_no_pixel_free():
+    weights = border_weights(np.zeros((1, 3), np.int64), np.array([[4, 4, 9]]), class_balance=False)
+    gaps = [0 + 2, 0 + 1, 0 + 1]
+    assert weights[0].tolist() == pytest.approx([1 + 10 * math.exp(-(gap**2) / 50) for gap in gaps])
 
 
 def test_wrong_shapes_are_refused():

@@ -42,6 +42,14 @@ def test_equals_the_definition(seed):
     assert Lovasz()(logits, target).item() == pytest.approx(by_definition(logits, target), rel=1e-5)
 
 
+def test_a_class_under_ignored_pixels_only_is_absent():
+    logits, target = scene(2)
+    target[target == 0] = 1
+    target[0, 1] = 255
+    assert 0 not in target
+    assert Lovasz()(logits, target).item() == pytest.approx(by_definition(logits, target), rel=1e-5)
+
+
 def test_per_image_averages_images_with_a_valid_pixel():
     logits, target = scene(0)
     each = [by_definition(logits[i : i + 1], target[i : i + 1]) for i in range(2)]

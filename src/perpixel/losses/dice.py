@@ -44,9 +44,9 @@ class Dice(nn.Module):
 
     def forward(self, logits: Tensor, target: Tensor, pixel_weights: Tensor | None = None) -> Tensor:
         """logits (B, K, H, W) float, target (B, H, W) in [0, K) or ignored, pixel_weights (B, H, W) -> float32 ()."""
-        logits, labels, valid, weights = weigh(logits, target, None, pixel_weights, self.ignore_index)
+        logits, labels, _, weights = weigh(logits, target, None, pixel_weights, self.ignore_index)
         classes = torch.arange(logits.shape[1], device=logits.device)[:, None, None]
-        truth = (labels[:, None] == classes) & valid[:, None]  # B,K,H,W
+        truth = labels[:, None] == classes  # B,K,H,W; an ignored pixel's weight is 0
         probabilities = logits.softmax(dim=1) * weights[:, None]
 
         predicted = probabilities.sum(dim=(0, 2, 3))
@@ -54,5 +54,5 @@ class Dice(nn.Module):
         actual = torch.where(truth, weights[:, None], 0.0).sum(dim=(0, 2, 3))
         losses = 1 - (2 * common + self.eps) / (predicted + actual + self.eps)
 
-        counted = actual > 0 if self.present_only else valid.any().expand_as(actual)
+        counted = actual > 0 if self.present_only else torch.ones_like(actual, dtype=torch.bool)
         return torch.where(counted, losses, 0.0).sum() / counted.sum().clamp_min(1)

@@ -1,5 +1,6 @@
 """Lovász-softmax: a surrogate of the mean Jaccard index that can be descended."""
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -58,7 +59,7 @@ def _lovasz(probabilities: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
 
 def _slopes(errors: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
     """How much the Jaccard loss rises as each pixel, taken from the largest error down, turns wrong: (N,)."""
-    order = errors.argsort(descending=True)
+    order = _descending(errors)
     truth, weights = truth[order], weights[order]
     inside = torch.where(truth, weights, 0.0)
     union = inside.sum() + (weights - inside).cumsum(0)
@@ -66,3 +67,10 @@ def _slopes(errors: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
     # a pixel of the class leaves the intersection; any other joins the union
     outside_slope = (inside.sum() - missed).clamp_min(0) * weights / (union * (union - weights + inside))
     return torch.empty_like(errors).scatter_(0, order, torch.where(truth, weights / union, outside_slope))
+
+
+def _descending(values: Tensor) -> Tensor:
+    if values.device.type != "cpu":
+        return values.argsort(descending=True)
+    # numpy's vectorised sort is some three times as quick as torch's on a CPU, and sorting is most of this loss
+    return torch.from_numpy(np.argsort(-values.numpy()))
