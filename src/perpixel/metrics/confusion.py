@@ -80,13 +80,12 @@ class ConfusionMatrix:
         self.missed += missed
 
     def _count_bytes(self, truth: NDArray[Any], predicted: NDArray[Any]) -> tuple[Ints, Ints]:
-        joint = _count_pairs(_as_bytes(truth), _as_bytes(predicted))
+        K, joint = self.num_classes, _count_pairs(_as_bytes(truth), _as_bytes(predicted))
         joint[self.ignore_index] = 0
-        self._check(np.flatnonzero(joint[self.num_classes :].any(axis=1)) + self.num_classes, "target")
-        missed = joint[: self.num_classes, self.ignore_index].copy()
-        joint[:, self.ignore_index] = 0
-        self._check(np.flatnonzero(joint[:, self.num_classes :].any(axis=0)) + self.num_classes, "prediction")
-        return joint[: self.num_classes, : self.num_classes], missed
+        t, p = np.divmod(_where(joint.reshape(-1) > 0), 256)
+        self._check(t[t >= K], "target")
+        self._check(p[(p >= K) & (p != self.ignore_index)], "prediction")
+        return joint[:K, :K], joint[:K, self.ignore_index]
 
     def _count_wide(self, truth: NDArray[Any], predicted: NDArray[Any]) -> tuple[Ints, Ints]:
         K = self.num_classes
@@ -225,20 +224,42 @@ def _as_bytes(labels: NDArray[Any]) -> NDArray[np.uint8]:
 def _count_pairs(truth: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> Ints:
     """(256, 256) counts of the pairs. Label maps are mostly long runs: count those, or pixels where they are short."""
     joint = np.zeros(1 << 16, np.int64)
-    codes, lengths = [], []
+    buffers = np.empty((2, min(_CHUNK, truth.size)), bool)  # reused: fresh pages cost as much as the comparison
+    found = [np.array([-1])]
     for start in range(0, truth.size, _CHUNK):
         t, p = truth[start : start + _CHUNK], predicted[start : start + _CHUNK]
-        changes = t[1:] != t[:-1]
-        changes |= p[1:] != p[:-1]
-        if np.count_nonzero(changes) * _MIN_RUN > t.size:
-            joint += np.bincount(_codes(t, p), minlength=1 << 16)
-            continue
-        ends = np.append(np.flatnonzero(changes), t.size - 1)
-        codes.append(_codes(t[ends], p[ends]))
-        lengths.append(np.diff(ends, prepend=-1))
-    if codes:  # the weights are summed as doubles: exact, for there are fewer than 2**53 pixels
-        joint += np.bincount(np.concatenate(codes), np.concatenate(lengths), 1 << 16).astype(np.int64)
+        ends = _run_ends(t, p, buffers)
+        if np.count_nonzero(ends) * _MIN_RUN > t.size:
+            codes = _codes(t, p)
+            joint += np.bincount(codes, minlength=1 << 16)
+            joint[codes[-1]] -= t.size  # below, the chunk is one run of its last pixel
+            ends[:-1] = False
+        found.append(_where(ends) + start)
+    positions = np.concatenate(found)
+    last, lengths = positions[1:], np.diff(positions)
+    # the weights are summed as doubles: exact, for there are fewer than 2**53 pixels
+    joint += np.bincount(_codes(truth[last], predicted[last]), lengths, 1 << 16).astype(np.int64)
     return joint.reshape(256, 256)
+
+
+def _run_ends(truth: NDArray[np.uint8], predicted: NDArray[np.uint8], buffers: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(n,) whether the pair of labels differs from the next one, True for the last; in the first of two buffers."""
+    ends, other = buffers[0, : truth.size], buffers[1, : truth.size - 1]
+    np.not_equal(truth[1:], truth[:-1], out=ends[:-1])
+    np.not_equal(predicted[1:], predicted[:-1], out=other)
+    ends[:-1] |= other
+    ends[-1] = True
+    return ends
+
+
+def _where(flags: NDArray[np.bool_]) -> Ints:
+    """`np.flatnonzero`, twice as fast on mostly False flags, for it skips eight at a time."""
+    if flags.size % 8:
+        return np.flatnonzero(flags)
+    eights = flags.view(np.uint64)
+    some = np.flatnonzero(eights.astype(bool))
+    inner = np.flatnonzero(eights[some].view(bool))
+    return some[inner >> 3] * 8 + (inner & 7)
 
 
 def _codes(truth: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> NDArray[np.uint16]:
