@@ -3,12 +3,11 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from perpixel.core.errors import UserError
-from perpixel.core.image import Array
+from perpixel.core.image import Array, match_channels
 from perpixel.data.transforms import resize_short_side, to_tensor
 
 
@@ -52,20 +51,3 @@ class Preprocessing:
     def to_dict(self) -> dict[str, Any]:
         """A plain dict for JSON."""
         return asdict(self)
-
-
-def match_channels(image: Array, channels: int, where: str) -> Array:
-    """Grey becomes RGB by repetition, RGB becomes grey by luma (0.299, 0.587, 0.114); the rest must fit.
-
-    Raises:
-        UserError: any other difference.
-    """
-    have = image.shape[2]
-    if have == channels:
-        return image
-    if have == 1 and channels == 3:
-        return np.repeat(image, 3, axis=2)
-    if have == 3 and channels == 1:
-        grey = image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-        return (grey if image.dtype == np.float32 else np.rint(grey).astype(image.dtype))[..., None]
-    raise UserError(f"{where}: the model takes {channels} channels, this image has {have}")

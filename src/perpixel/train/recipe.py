@@ -1,0 +1,184 @@
+"""A recipe: everything that decides a training run, as YAML on disk and a frozen object in memory."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+
+from perpixel.core.errors import UserError, nearest
+from perpixel.core.files import write_text
+
+
+class Part(BaseModel):
+    """A frozen group of settings; an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelPart(Part):
+    """Which network: a name of `perpixel models` and its constructor's options."""
+
+    name: str = "fast_scnn"
+    options: dict[str, Any] = {}
+
+
+class DataPart(Part):
+    """Which data, at which size, changed how.
+
+    crop None is the median training size up to 512, floored to multiples of 32; short_side resizes images to
+    that shorter side first (and in prediction too); the rest is explained at `perpixel.data.transforms.Augmentation`.
+    mean and std None are measured on the training images.
+    """
+
+    path: str = ""
+    train_split: str = "train"
+    val_split: str = "val"
+    crop: tuple[PositiveInt, PositiveInt] | None = None
+    short_side: PositiveInt | None = None
+    scale: tuple[PositiveFloat, PositiveFloat] = (0.5, 2.0)
+    max_class_share: float = Field(0.75, gt=0, le=1)
+    flip: bool = True
+    flip_vertical: bool = False
+    rotate: float = Field(0.0, ge=0, le=180)
+    jitter: float = Field(0.3, ge=0, lt=1)
+    elastic: float = Field(0.0, ge=0)
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    workers: int | None = Field(None, ge=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "DataPart":
+        if self.scale[0] > self.scale[1]:
+            raise ValueError(f"scale must be (least, most), got {self.scale}")
+        return self
+
+
+class LossPart(Part):
+    """What is descended: a weighted sum of `perpixel.losses` by name, and what weighs classes and pixels.
+
+    class_weights: none, median_frequency, enet, inverse_sqrt, or K numbers. border_weights: U-Net's map, (w0, sigma).
+    """
+
+    terms: tuple[dict[str, Any], ...] = ({"name": "cross_entropy"},)
+    class_weights: str | tuple[float, ...] = "inverse_sqrt"
+    border_weights: tuple[float, float] | None = None
+    aux_weight: float = Field(0.4, ge=0)
+
+
+class OptimiserPart(Part):
+    """How weights move. Weight decay leaves out biases and norms. warmup is a share of all steps."""
+
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    lr: PositiveFloat = 1e-3
+    weight_decay: float = Field(1e-2, ge=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    schedule: Literal["poly", "cosine", "one_cycle", "constant"] = "poly"
+    power: PositiveFloat = 0.9
+    warmup: float = Field(0.03, ge=0, lt=1)
+    clip_norm: PositiveFloat | None = 5.0
+    ema: float | None = Field(0.999, gt=0, lt=1)
+
+
+class Recipe(Part):
+    """A whole run. Exactly one of epochs, minutes and steps says how long; a finished plan always has steps.
+
+    precision auto is bf16 where the hardware computes in it (GPUs, CPUs with AVX-512 BF16 or AMX) and fp32 elsewhere.
+    evaluate_every is in epochs; None gives about ten evaluations.
+
+    >>> Recipe(epochs=3).optimiser.name
+    'adamw'
+    """
+
+    model: ModelPart = ModelPart()
+    data: DataPart = DataPart()
+    loss: LossPart = LossPart()
+    optimiser: OptimiserPart = OptimiserPart()
+    epochs: PositiveFloat | None = None
+    minutes: PositiveFloat | None = None
+    steps: PositiveInt | None = None
+    batch_size: PositiveInt = 8
+    accumulate: PositiveInt = 1
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    channels_last: bool = True
+    compile: bool = False
+    evaluate_every: PositiveFloat | None = None
+    checkpoint_minutes: PositiveFloat = 5.0
+    trackers: tuple[str, ...] = ()
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "Recipe":
+        given = [k for k in ("epochs", "minutes", "steps") if getattr(self, k) is not None]
+        if len(given) > 1:
+            raise ValueError(f"give one of epochs, minutes and steps, got {' and '.join(given)}")
+        return self
+
+    def changed(self, changes: dict[str, Any]) -> "Recipe":
+        """A copy with changes given by dotted keys, such as {"optimiser.lr": 0.01}, checked like a file.
+
+        Raises:
+            UserError: an unknown key or a wrong value.
+        """
+        data = self.model_dump(mode="json")
+        for key, value in changes.items():
+            *parts, last = key.split(".")
+            place = data
+            for part in parts:
+                if not isinstance(place.get(part), dict):
+                    raise UserError(f'a recipe has no "{key}".{nearest(part, place)}')
+                place = place[part]
+            place[last] = value
+            if key in ("epochs", "minutes", "steps") and value is not None:
+                data.update({k: None for k in ("epochs", "minutes", "steps") if k != key})
+        return parse(data, "recipe")
+
+    def save(self, file: str | Path) -> None:
+        """Writes YAML that `load_recipe` reads back to an equal recipe."""
+        write_text(file, yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
+
+
+def load_recipe(file: str | Path) -> Recipe:
+    """Reads a recipe.
+
+    Raises:
+        UserError: no such file, not YAML, an unknown key (with the nearest right one) or a wrong value.
+    """
+    file = Path(file)
+    try:
+        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{file}: cannot be read as a recipe ({str(error).splitlines()[0]})") from error
+    return parse(data or {}, str(file))
+
+
+def parse(data: Any, where: str) -> Recipe:
+    """A recipe from plain data; the first fault becomes one line."""
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise UserError(f'{where}: unknown key "{key}".{nearest(key, _all_keys())}') from error
+        raise UserError(f'{where}: "{key}": {first["msg"]}, got {first["input"]!r}'[:300]) from error
+
+
+def _all_keys() -> list[str]:
+    parts = {name: field.annotation for name, field in Recipe.model_fields.items()}
+    nested = [f"{n}.{k}" for n, a in parts.items() if isinstance(a, type) and issubclass(a, Part) for k in a.model_fields]
+    return [*parts, *nested]
+
+
+MODEL_DEFAULTS: dict[str, dict[str, Any]] = {
+    # no normalisation layers: a smaller rate, and a batch that valid convolutions leave memory for
+    "unet": {"optimiser.lr": 1e-4, "batch_size": 2},
+    "fpn": {"optimiser.lr": 5e-4},
+    "fast_scnn": {"optimiser.lr": 2e-3},
+}
+"""Where a network wants something else than the general defaults when no recipe is given."""
+
+
+def default_recipe(model: str) -> Recipe:
+    """The recipe that `perpixel train --model NAME` starts from."""
+    return Recipe().changed({"model.name": model, **MODEL_DEFAULTS.get(model, {})})
