@@ -19,8 +19,8 @@ def conv_norm_act(
 ) -> nn.Sequential:
     """Convolution without bias, batch norm, and ReLU unless `act=False`.
 
-    `(B, in, H, W)` -> `(B, out, ceil(H / stride), ceil(W / stride))`. Padding by `dilation * (kernel_size - 1) / 2` zeros
-    keeps the size at stride 1. `kernel_size` is odd; an even one raises `ValueError`.
+    `(B, in, H, W)` -> `(B, out, ceil(H / stride), ceil(W / stride))`. Zero padding
+    of `dilation * (kernel_size - 1) / 2` keeps the size at stride 1. An even `kernel_size` raises `ValueError`.
     The batch norm's shift makes a bias of the convolution useless. The parts are named `conv`, `norm`, `act`.
 
     >>> list(conv_norm_act(3, 8).state_dict())[:2]

@@ -1,0 +1,56 @@
+"""Fast-SCNN's count by arithmetic from the paper's table, and its options."""
+
+import torch
+from torch import nn
+
+from perpixel.models.fast_scnn import FastSCNN
+
+
+def count(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def conv_bn(inputs: int, outputs: int, kernel: int, groups: int = 1) -> int:
+    return inputs // groups * outputs * kernel**2 + 2 * outputs
+
+
+def ds(inputs: int, outputs: int) -> int:
+    return conv_bn(inputs, inputs, 3, groups=inputs) + conv_bn(inputs, outputs, 1)
+
+
+def bottleneck(inputs: int, outputs: int) -> int:
+    wide = 6 * inputs
+    return conv_bn(inputs, wide, 1) + conv_bn(wide, wide, 3, groups=wide) + conv_bn(wide, outputs, 1)
+
+
+def by_arithmetic(classes: int) -> int:
+    down = conv_bn(3, 32, 3) + ds(32, 48) + ds(48, 64)
+    deep = sum(
+        bottleneck(i, o) for i, o in [(64, 64)] * 3 + [(64, 96)] + [(96, 96)] * 2 + [(96, 128)] + [(128, 128)] * 2
+    )
+    pyramid = 4 * conv_bn(128, 32, 1) + conv_bn(256, 128, 1)
+    fusion = conv_bn(128, 128, 3, groups=128) + conv_bn(128, 128, 1) + conv_bn(64, 128, 1)
+    return down + deep + pyramid + fusion + 2 * ds(128, 128) + 128 * classes + classes
+
+
+def test_count_by_arithmetic_and_against_the_port() -> None:
+    for classes, port in ((19, 1_138_051), (11, 1_137_019)):
+        assert count(FastSCNN(classes)) == by_arithmetic(classes) == port - 2 * 128
+
+
+def test_only_depthwise_steps_of_ds_convs_lose_their_relu() -> None:
+    relus = [sum(isinstance(part, nn.ReLU) for part in FastSCNN(3, dsconv_nonlinearity=on).modules()) for on in (0, 1)]
+    assert relus[1] - relus[0] == 4  # two DSConvs at each end
+    assert relus[0] == 3 + 9 * 2 + 5 + 2 + 2  # downsampling, bottlenecks, pyramid, fusion, classifier
+
+
+def test_strides_of_the_branches() -> None:
+    model = FastSCNN(3).eval()
+    detail = model.learning_to_downsample(torch.zeros(1, 3, 128, 96))
+    assert detail.shape == (1, 64, 16, 12)
+    assert model.global_feature_extractor(detail).shape == (1, 128, 4, 3)
+
+
+def test_the_fusion_module_is_dilated_by_four() -> None:
+    assert FastSCNN(3).feature_fusion.dw_conv.conv.dilation == (4, 4)
+    assert FastSCNN(3, ffm_dilation=1).feature_fusion.dw_conv.conv.dilation == (1, 1)
