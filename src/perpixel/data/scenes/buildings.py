@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise, product
 
 import numpy as np
 
@@ -73,7 +74,7 @@ def draw_house(canvas: Canvas, house: House, seed: int) -> None:
 
 def _roof(canvas: Canvas, house: House, start: float) -> None:
     """The slope of a pitched roof towards the street."""
-    front, ridge = house.side * (house.front - 0.3), house.side * (house.front + house.depth / 2)
+    front, ridge = house.side * house.front, house.side * (house.front + house.depth / 2)
     top = house.height + house.gable
     slope = [
         (front, house.height, start), (ridge, top, start), (ridge, top, house.far), (front, house.height, house.far),
@@ -85,8 +86,8 @@ def _face(
     canvas: Canvas, house: House, wall: Wall, reach: tuple[float, float], colour: Colour, rng: np.random.Generator
 ) -> None:
     """One wall with its storeys, windows and perhaps a shop. Long walls are cut, because the street may bend."""
-    cuts = np.linspace(reach[0], reach[1], 1 + max(1, int((reach[1] - reach[0]) / 8)))
-    for a, b in zip(cuts[:-1], cuts[1:], strict=True):
+    cuts = np.linspace(reach[0], reach[1], 1 + max(1, int((reach[1] - reach[0]) / 8))).tolist()
+    for a, b in pairwise(cuts):
         canvas.polygon(_quad(wall, a, b, 0, house.height), colour, BUILDING)
         canvas.polygon(_quad(wall, a, b, house.height - 0.5, house.height), scale(colour, 0.8))
         canvas.polygon(_quad(wall, a, b, 0, 0.6), scale(colour, 0.75))
@@ -101,14 +102,17 @@ def _windows(
 ) -> None:
     """Rows of windows, with a light sill below each; far ones, smaller than a pixel or so, are left out."""
     wide, tall = house.window
-    for up in np.arange(0.9 + house.storey * (house.shop is not None), house.height - tall, house.storey):
-        for along in np.arange(reach[0] + 0.5, reach[1] - wide, house.pitch):
-            tone = scale(house.glass, rng.uniform(0.6, 1.5))
-            depth = wall(along, up)[2]
-            if canvas.camera.focal * wide / max(depth, NEAR) < 3 or depth > 70:
-                continue
+    storeys = np.arange(0.9 + house.storey * (house.shop is not None), house.height - tall, house.storey)
+    columns = np.arange(reach[0] + 0.5, reach[1] - wide, house.pitch)
+    for up, along in product(storeys.tolist(), columns.tolist()):
+        tone, depth = scale(house.glass, rng.uniform(0.6, 1.5)), wall(along, up)[2]
+        pixels = canvas.camera.focal * wide / max(depth, NEAR)
+        if pixels < 3 or depth > 70:
+            continue
+        if pixels > 8:
             canvas.polygon(_quad(wall, along - 0.1, along + wide + 0.1, up - 0.2, up), scale(colour, 1.2))
-            canvas.polygon(_quad(wall, along, along + wide, up, up + tall), tone)
+        canvas.polygon(_quad(wall, along, along + wide, up, up + tall), tone)
+        if pixels > 8:
             middle = along + wide / 2
             canvas.polygon(_quad(wall, middle - 0.05, middle + 0.05, up, up + tall), scale(colour, 0.9))
 

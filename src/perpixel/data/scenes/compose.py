@@ -7,7 +7,7 @@ from PIL import Image, ImageFilter
 from perpixel.core import IGNORE, Size
 from perpixel.data.scenes.backdrop import backdrop, plan_street
 from perpixel.data.scenes.layout import furnish, shadow
-from perpixel.data.scenes.noise import look_up, tile
+from perpixel.data.scenes.noise import look_up, static, tile
 from perpixel.data.scenes.paints import BUILDING, TREE, jitter, paint, pick
 from perpixel.data.scenes.view import SUPER, Air, Camera, Canvas, Pixels, mix, scale
 
@@ -38,13 +38,11 @@ def make_scene(seed: int, index: int, size: Size = (240, 320)) -> tuple[NDArray[
     ((48, 64, 3), (48, 64))
     """
     if min(size) < 1 or seed < 0 or index < 0:
-        raise ValueError(
-            f"make_scene needs sizes of 1 or more and numbers of 0 or more, got {seed=}, {index=}, {size=}"
-        )
+        raise ValueError(f"make_scene needs sizes from 1 and numbers from 0 up, got {seed=}, {index=}, {size=}")
     rng = np.random.default_rng([seed, index])
     camera, air = _camera(rng, size), _air(rng)
     street = plan_street(rng, air)
-    things = furnish(rng, street)
+    things = furnish(rng, street, camera.x)
     shadows = [part for thing in things for part in shadow(thing, air)]
     canvas = Canvas(*backdrop(camera, air, street, shadows), camera, air)
     _skyline(canvas, rng)
@@ -84,9 +82,8 @@ def _skyline(canvas: Canvas, rng: np.random.Generator) -> None:
         wide, tall = (rng.uniform(3, 9), rng.uniform(3, 11)) if woods else (rng.uniform(8, 26), rng.uniform(4, 24))
         top = [(x + wide, tall, depth), (x + wide / 2, tall * 1.15, depth), (x, tall, depth)]
         points = [(x - 1, 0.0, depth), (x + wide + 1, 0.0, depth), *(top if woods else top[::2])]
-        canvas.polygon(
-            points, jitter(rng, tone if woods else mix(tone, paint(rng), 0.4), 8), TREE if woods else BUILDING
-        )
+        colour = tone if woods else mix(tone, paint(rng), 0.4)
+        canvas.polygon(points, jitter(rng, colour, 8), TREE if woods else BUILDING)
         x += wide
 
 
@@ -110,15 +107,14 @@ def _photograph(image: Image.Image, labels: NDArray[np.uint8], rng: np.random.Ge
     height, width = labels.shape
     small = image.reduce(SUPER)
     pixels = np.asarray(small, np.float32) * (1 + _grain(labels, offset))[..., None]
-    soft = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).filter(
-        ImageFilter.GaussianBlur(radius * width / 320)
-    )
+    sharp = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+    soft = sharp.filter(ImageFilter.GaussianBlur(radius * width / 320))
     curve = 255 * (np.arange(256) / 255) ** gamma * gain
     pixels = curve.astype(np.float32)[np.asarray(soft)] * tint
     y, x = np.linspace(-1, 1, height, dtype=np.float32)[:, None], np.linspace(-1, 1, width, dtype=np.float32)[None]
     pixels *= (1 - 0.09 * (x * x + y * y))[..., None]
-    pixels += sigma * rng.standard_normal((height, width, 1), np.float32)
-    pixels += 0.6 * sigma * rng.standard_normal(pixels.shape, np.float32)
+    pixels += np.float32(sigma) * static(rng, (height, width, 1))
+    pixels += np.float32(0.6 * sigma) * static(rng, (height, width, 3))
     return np.clip(pixels, 0, 255).astype(np.uint8)
 
 

@@ -10,6 +10,9 @@ from perpixel.data.scenes.view import Canvas, Colour, Point, scale
 Spot = tuple[float, float]
 """Where a thing stands, (X, Z) in metres."""
 
+Kind = Callable[[Canvas, Spot, Colour, int, np.random.Generator], None]
+"""What draws one kind of pole: canvas, place, colour, side of the street, its own numbers."""
+
 
 def draw_tree(canvas: Canvas, spot: Spot, height: float, seed: int) -> None:
     """A trunk and a crown: a cloud of leaves, or the jagged triangles of a conifer."""
@@ -49,9 +52,8 @@ def _conifer(canvas: Canvas, spot: Spot, height: float, colour: Colour, rng: np.
         base, top, reach = low * height, min(low + 0.32, 1.0) * height, height * 0.26 * (1 - low)
         teeth = np.linspace(-1, 1, 9)
         edge = [(spot[0] + reach * t, base + height * 0.04 * float(rng.random()), spot[1]) for t in teeth]
-        canvas.polygon(
-            [*edge, (spot[0], top, spot[1])], scale(colour, 0.6 + 0.4 * low + rng.uniform(-0.08, 0.08)), TREE
-        )
+        tone = scale(colour, 0.6 + 0.4 * low + rng.uniform(-0.08, 0.08))
+        canvas.polygon([*edge, (spot[0], top, spot[1])], tone, TREE)
 
 
 def draw_person(canvas: Canvas, spot: Spot, height: float, seed: int) -> None:
@@ -73,9 +75,8 @@ def draw_person(canvas: Canvas, spot: Spot, height: float, seed: int) -> None:
     torso = [at(-build, 0.82), at(build, 0.82), at(build * 0.85, 0.44), at(-build * 0.85, 0.44)]
     canvas.polygon(torso, canvas.air.shade(coat, (0, 0.3, -0.9)), PERSON)
     if rng.random() < 0.3:
-        canvas.polygon(
-            [at(build, 0.5), at(build + 0.25, 0.5), at(build + 0.25, 0.34), at(build, 0.34)], paint(rng), PERSON
-        )
+        bag = [at(build, 0.5), at(build + 0.25, 0.5), at(build + 0.25, 0.34), at(build, 0.34)]
+        canvas.polygon(bag, paint(rng), PERSON)
     canvas.bar(at(lean, 0.8), at(lean, 0.88), 0.12, scale(skin, 0.85), PERSON)
     hair = jitter(rng, pick(rng, [(40, 32, 28), (120, 90, 54), (170, 166, 160)]), 10)
     canvas.disc(at(lean, 0.945), 0.125, hair, PERSON, tall=1.1)
@@ -87,19 +88,15 @@ def draw_pole(canvas: Canvas, spot: Spot, seed: int, side: int) -> None:
     rng = np.random.default_rng(seed)
     grey = rng.uniform(50, 165)
     metal = jitter(rng, (grey, grey, grey), 12)
-    kinds: list[Callable[[Canvas, Spot, Colour, int, np.random.Generator], None]] = [
-        _lamp,
-        _sign,
-        _lights,
-        _sign,
-        _lamp,
-    ]
+    kinds: list[Kind] = [_lamp, _sign, _lights, _sign, _lamp]
     pick(rng, kinds)(canvas, spot, metal, side, rng)
 
 
 def _post(canvas: Canvas, spot: Spot, height: float, width: float, colour: Colour) -> None:
     """The upright part, with a light and a dark flank where it is wide enough to see."""
     canvas.bar((spot[0], 0, spot[1]), (spot[0], height, spot[1]), width, colour, POLE)
+    if canvas.camera.focal * width < 4 * spot[1]:
+        return
     shift = spot[0] + width * 0.25
     canvas.bar((shift, 0, spot[1]), (shift, height, spot[1]), width * 0.4, scale(colour, 0.72))
 

@@ -17,7 +17,7 @@ Draw = Callable[[Canvas], None]
 
 @dataclass(frozen=True)
 class Thing:
-    """Something to draw. depth: metres, the far ones are drawn first. ground: (x0, x1, z0, z1) it covers; height in metres."""
+    """Something to draw, the far ones (by depth) first. ground: (x0, x1, z0, z1) that it covers. All in metres."""
 
     depth: float
     draw: Draw
@@ -25,15 +25,42 @@ class Thing:
     height: float
 
 
-def furnish(rng: np.random.Generator, street: Street) -> list[Thing]:
-    """All things of a scene, the farthest first."""
-    things = _houses(rng, street) + _vehicles(rng, street) + _people(rng, street) + _poles(rng, street)
-    things += _trees(rng, street)
-    return sorted(things, key=lambda thing: -thing.depth)
+def furnish(rng: np.random.Generator, street: Street, camera_x: float) -> list[Thing]:
+    """All things of a scene in the order to draw them."""
+    vehicles = _vehicles(rng, street)
+    small = [
+        thing for thing in _people(rng, street) + _poles(rng, street) if not any(_inside(thing, v) for v in vehicles)
+    ]
+    return _hidden_first(_houses(rng, street) + vehicles + small + _trees(rng, street), camera_x)
+
+
+def _inside(thing: Thing, other: Thing) -> bool:
+    """Whether their grounds meet, with a hand's breadth between them."""
+    (x0, x1, z0, z1), (a0, a1, b0, b1) = thing.ground, other.ground
+    return x0 < a1 + 0.2 and x1 > a0 - 0.2 and z0 < b1 + 0.2 and z1 > b0 - 0.2
+
+
+def _hidden_first(things: list[Thing], camera_x: float) -> list[Thing]:
+    """Far to near; of two things side by side, the one farther from the camera's axis first."""
+    waiting, ordered = sorted(things, key=lambda thing: -thing.depth), []
+    while waiting:
+        free = (i for i, a in enumerate(waiting) if not any(_behind(b, a, camera_x) for b in waiting))
+        ordered.append(waiting.pop(next(free, 0)))
+    return ordered
+
+
+def _behind(a: Thing, b: Thing, camera_x: float) -> bool:
+    """Whether `a` has to be drawn before `b`, because `b` may hide some of it."""
+    (ax0, ax1, az0, az1), (bx0, bx1, bz0, bz1) = a.ground, b.ground
+    if az0 >= bz1 or bz0 >= az1:
+        return az0 >= bz1
+    if ax0 >= bx1 or bx0 >= ax1:
+        return ax0 >= bx1 > camera_x or ax1 <= bx0 < camera_x
+    return a.depth > b.depth
 
 
 def shadow(thing: Thing, air: Air) -> list[list[tuple[float, float]]]:
-    """The polygons of (X, Z) that a box keeps from the sun: its foot, its top moved by the light, and what joins them."""
+    """Polygons of (X, Z) that a box keeps from the sun: its foot, its top moved by the light, what joins them."""
     x0, x1, z0, z1 = thing.ground
     reach = thing.height / max(air.sun[1], 0.3)
     dx, dz = -air.sun[0] * reach, -air.sun[2] * reach
@@ -63,9 +90,8 @@ def _houses(rng: np.random.Generator, street: Street) -> list[Thing]:
             if street.crossing is not None and z < street.crossing[1] + 2 and z + length > street.crossing[0] - 2:
                 z = street.crossing[1] + 2
             elif rng.random() > density:
-                things.append(
-                    _tree(rng, (side * (front + rng.uniform(1, 6)), max(z, 3) + length / 2), rng.uniform(4, 10))
-                )
+                spot = (side * (front + rng.uniform(1, 6)), max(z, 3) + length / 2)
+                things.append(_tree(rng, spot, rng.uniform(4, 10)))
                 z += length
             else:
                 house = plan_house(rng, side, front + rng.uniform(0, 0.6), z, length)
@@ -79,12 +105,8 @@ def _houses(rng: np.random.Generator, street: Street) -> list[Thing]:
 def _tree(rng: np.random.Generator, spot: tuple[float, float], height: float) -> Thing:
     x, z = spot
     half = height * 0.2
-    return Thing(
-        z,
-        partial(draw_tree, spot=spot, height=height, seed=_seed(rng)),
-        (x - half, x + half, z - half, z + half),
-        height,
-    )
+    draw = partial(draw_tree, spot=spot, height=height, seed=_seed(rng))
+    return Thing(z, draw, (x - half, x + half, z - half, z + half), height)
 
 
 def _trees(rng: np.random.Generator, street: Street) -> list[Thing]:
@@ -140,16 +162,12 @@ def _vehicle_thing(vehicle: Vehicle) -> Thing:
 def _people(rng: np.random.Generator, street: Street) -> list[Thing]:
     """Most on the sidewalks, some in pairs, some on the road."""
     things = []
-    for _ in range(int(rng.integers(4, 12))):
+    for _ in range(int(rng.integers(5, 14))):
         z, side = _depth(rng, 4.5, 30), int(rng.choice([-1, 1]))
         on_road = rng.random() < 0.2
-        x = (
-            rng.uniform(-0.45, 0.45) * street.road
-            if on_road
-            else side * (street.road / 2 + rng.uniform(0.3, street.walk))
-        )
+        away = rng.uniform(0, 0.45) * street.road if on_road else street.road / 2 + rng.uniform(0.3, street.walk)
         for k in range(1 + int(rng.random() < 0.25)):
-            spot, height = (x + 0.65 * k, z + 0.2 * k), rng.uniform(1.5, 1.92)
+            spot, height = (side * away + 0.65 * k, z + 0.2 * k), rng.uniform(1.5, 1.92)
             draw = partial(draw_person, spot=spot, height=height, seed=_seed(rng))
             things.append(Thing(spot[1], draw, (spot[0] - 0.2, spot[0] + 0.2, spot[1] - 0.15, spot[1] + 0.15), height))
     return things
@@ -157,9 +175,11 @@ def _people(rng: np.random.Generator, street: Street) -> list[Thing]:
 
 def _poles(rng: np.random.Generator, street: Street) -> list[Thing]:
     """Lamps, signs and lights, near the kerb."""
-    things = []
-    for _ in range(int(rng.integers(4, 10))):
+    things: list[Thing] = []
+    for _ in range(int(rng.integers(5, 12))):
         z, side = _depth(rng, 5, 28), int(rng.choice([-1, 1]))
+        if any(abs(other.depth / z - 1) < 0.12 and side * other.ground[0] > 0 for other in things):
+            continue
         x = side * (street.road / 2 + rng.uniform(0.35, 0.9))
         draw = partial(draw_pole, spot=(x, z), seed=_seed(rng), side=side)
         things.append(Thing(z, draw, (x - 0.12, x + 0.12, z - 0.12, z + 0.12), 5.0))

@@ -14,8 +14,8 @@ def _octave(rng: np.random.Generator, cells: int) -> NDArray[np.float32]:
     position = np.arange(TILE) * cells / TILE
     low = position.astype(np.intp)
     high = (low + 1) % cells
-    part = (position - low).astype(np.float32)
-    part = part * part * (3 - 2 * part)
+    ramp = (position - low).astype(np.float32)
+    part = np.float32(3) * ramp**2 - np.float32(2) * ramp**3
     rows = grid[low] * (1 - part)[:, None] + grid[high] * part[:, None]
     mixed: NDArray[np.float32] = rows[:, low] * (1 - part) + rows[:, high] * part
     return mixed
@@ -23,7 +23,7 @@ def _octave(rng: np.random.Generator, cells: int) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=8)
 def tile(coarse: int, fine: int) -> NDArray[np.float32]:
-    """Periodic noise (TILE, TILE) in about [-1, 1]: octaves from `coarse` to `fine` cells a side, each half as strong.
+    """Periodic noise (TILE, TILE) in [-1, 1]: octaves of `coarse` to `fine` cells a side, each weaker by 0.6.
 
     The same for every scene: a scene looks into it at its own offset, which is much cheaper than noise of its own.
     """
@@ -35,6 +35,21 @@ def tile(coarse: int, fine: int) -> NDArray[np.float32]:
     field: NDArray[np.float32] = np.clip(total / (2 * total.std()), -1, 1).astype(np.float32)
     field.flags.writeable = False
     return field
+
+
+@lru_cache(maxsize=1)
+def _white() -> NDArray[np.float32]:
+    """A million normal numbers."""
+    return np.random.default_rng(0).standard_normal(1_000_003, np.float32)
+
+
+def static(rng: np.random.Generator, shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    """White noise of this shape, mean 0 and deviation 1: a stretch of the million, that begins anywhere."""
+    count, field = int(np.prod(shape)), _white()
+    start = int(rng.integers(len(field)))
+    if start + count > len(field):
+        field, start = np.resize(np.roll(field, -start), count), 0
+    return field[start : start + count].reshape(shape)
 
 
 def look_up(

@@ -1,5 +1,6 @@
 """Cars, vans, buses and lorries: a side profile, made as wide as the vehicle and turned into the street."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,13 +29,17 @@ SHAPES = (
     Shape(
         4.4, 1.8,
         ((0, 0.3), (0, 0.85), (0.14, 0.98), (0.26, 1.43), (0.6, 1.45), (0.76, 0.98), (0.97, 0.8), (1, 0.3)),
-        (2, 4), (((0.2, 0.98), (0.28, 1.36), (0.43, 1.38), (0.43, 0.98)), ((0.46, 0.98), (0.46, 1.38), (0.59, 1.36), (0.7, 0.98))),
+        (2, 4),
+        (((0.2, 0.98), (0.28, 1.36), (0.43, 1.38), (0.43, 0.98)),
+         ((0.46, 0.98), (0.46, 1.38), (0.59, 1.36), (0.7, 0.98))),
         (0.2, 0.8), 0.33,
     ),
     Shape(
         4.1, 1.85,
         ((0, 0.35), (0, 1.0), (0.08, 1.62), (0.6, 1.66), (0.77, 1.1), (0.98, 0.92), (1, 0.35)),
-        (1, 3), (((0.06, 1.08), (0.12, 1.52), (0.36, 1.55), (0.36, 1.08)), ((0.39, 1.08), (0.39, 1.55), (0.58, 1.55), (0.7, 1.1))),
+        (1, 3),
+        (((0.06, 1.08), (0.12, 1.52), (0.36, 1.55), (0.36, 1.08)),
+         ((0.39, 1.08), (0.39, 1.55), (0.58, 1.55), (0.7, 1.1))),
         (0.19, 0.8), 0.37,
     ),
     Shape(
@@ -126,13 +131,8 @@ def _strip(canvas: Canvas, vehicle: Vehicle, edge: int, half: float) -> None:
     quad = [place(a, low, -half), place(a, low, half), place(b, high, half), place(b, high, -half)]
     canvas.polygon(quad, canvas.air.shade(vehicle.colour, normal), VEHICLE)
     if edge in vehicle.shape.glass:
-        inner = [
-            place(a, low, -half * 0.86),
-            place(a, low, half * 0.86),
-            place(b, high, half * 0.8),
-            place(b, high, -half * 0.8),
-        ]
-        canvas.polygon(inner, vehicle.glass)
+        corners = [(a, low, -0.86), (a, low, 0.86), (b, high, 0.8), (b, high, -0.8)]
+        canvas.polygon([place(at, up, half * part) for at, up, part in corners], vehicle.glass)
     elif abs(run) < 0.35:
         _end_details(canvas, vehicle, a, (min(low, high), max(low, high)), half, rear=a < 0.5)
 
@@ -164,10 +164,8 @@ def _side(canvas: Canvas, vehicle: Vehicle, across: float) -> None:
     colour = canvas.air.shade(vehicle.colour, normal)
     outline = vehicle.shape.outline
     canvas.polygon([vehicle.place(a, up, across) for a, up in outline], colour, VEHICLE)
-    canvas.polygon(
-        [vehicle.place(a, up, across) for a, up in ((0.02, 0.62), (0.98, 0.62), (0.98, 0.7), (0.02, 0.7))],
-        scale(colour, 0.8),
-    )
+    sill = ((0.02, 0.62), (0.98, 0.62), (0.98, 0.7), (0.02, 0.7))
+    canvas.polygon([vehicle.place(a, up, across) for a, up in sill], scale(colour, 0.8))
     for pane in vehicle.shape.panes:
         canvas.polygon([vehicle.place(a, up, across) for a, up in pane], vehicle.glass)
     for along in vehicle.shape.wheels:
@@ -178,12 +176,9 @@ def _wheel(canvas: Canvas, vehicle: Vehicle, along: float, across: float) -> Non
     """A tyre with a light rim."""
     radius = vehicle.shape.wheel
     for share, colour, label in ((1.0, (26.0, 26.0, 28.0), VEHICLE), (0.55, (140.0, 140.0, 142.0), None)):
-        turns = np.linspace(0, 2 * np.pi, 12, endpoint=False)
         reach = radius * share
-        points = [
-            vehicle.place(along + float(np.cos(t)) * reach / vehicle.shape.length, radius + float(np.sin(t)) * reach, across)
-            for t in turns
-        ]  # fmt: skip
+        turns = [(reach * math.cos(t), reach * math.sin(t)) for t in np.linspace(0, 2 * np.pi, 12, endpoint=False)]
+        points = [vehicle.place(along + a / vehicle.shape.length, radius + up, across) for a, up in turns]
         canvas.polygon(points, colour, label)
 
 

@@ -3,8 +3,10 @@
 World: X to the right (0 is the middle of the road), Y up (0 is the ground), Z away from the camera (0 at the camera).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -31,7 +33,7 @@ class Pixels(NamedTuple):
 class Camera:
     """A pinhole above the road, a little turned and rolled, in a street that may bend.
 
-    size: (H, W) of the canvas in pixels. focal: in pixels. vanishing: (x, y) where the straight road would end, in pixels.
+    size: (H, W) of the canvas. focal: in pixels. vanishing: (x, y) where the straight road would end, in pixels.
     x, height: where it is, in metres. roll: radians. bend: how the street leaves the straight line, X += bend * Z**2.
     """
 
@@ -45,20 +47,22 @@ class Camera:
 
     def project(self, point: Point) -> Pixels:
         """Where a point of the world is on the canvas; a point behind the camera goes to the near plane."""
-        depth = max(point[2], NEAR)
+        depth = point[2] if point[2] > NEAR else NEAR
         across = self.focal * (point[0] - self.x + self.bend * depth * depth) / depth
         down = self.focal * (self.height - point[1]) / depth
-        cos, sin = np.cos(self.roll), np.sin(self.roll)
-        return Pixels(
-            float(self.vanishing[0] + cos * across - sin * down), float(self.vanishing[1] + sin * across + cos * down)
-        )
+        cos, sin = self._turn
+        return Pixels(self.vanishing[0] + cos * across - sin * down, self.vanishing[1] + sin * across + cos * down)
+
+    @cached_property
+    def _turn(self) -> tuple[float, float]:
+        return math.cos(self.roll), math.sin(self.roll)
 
     def ground(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-        """For each pixel of the canvas the (X, Z) of the ground that it sees, and whether it sees ground: each (H, W)."""
+        """For each pixel of the canvas the X and Z of the ground that it sees, and whether it sees any: (H, W) each."""
         height, width = self.size
         x = np.arange(width, dtype=np.float32)[None] + np.float32(0.5 - self.vanishing[0])
         y = np.arange(height, dtype=np.float32)[:, None] + np.float32(0.5 - self.vanishing[1])
-        cos, sin = np.float32(np.cos(self.roll)), np.float32(np.sin(self.roll))
+        cos, sin = (np.float32(part) for part in self._turn)
         across, down = cos * x + sin * y, cos * y - sin * x
         seen = down > 0
         depth = np.float32(self.focal * self.height) / np.maximum(down, np.float32(1e-3))
@@ -86,7 +90,7 @@ class Air:
 
     def fade(self, colour: Colour, depth: float) -> Colour:
         """A colour seen through `depth` metres of this air."""
-        return mix(colour, self.haze, 1 - float(np.exp(-max(depth, 0) / self.clear)))
+        return mix(colour, self.haze, 1 - math.exp(-max(depth, 0) / self.clear))
 
 
 class Canvas:
@@ -105,7 +109,7 @@ class Canvas:
 
     def flat(self, points: Sequence[Pixels], colour: Colour, label: int | None = None) -> None:
         """Fill a polygon given in canvas pixels."""
-        width, height = self.image.size
+        width = self.image.width
         if all(p.x < 0 for p in points) or all(p.x > width for p in points) or all(p.y < 0 for p in points):
             return
         self._paint.polygon(points, fill=whole(colour))
@@ -125,7 +129,7 @@ class Canvas:
         """A thin straight bar between two points, width in metres, never thinner than one pixel of the final image."""
         pixels = self.camera.focal * width / max(min(low[2], high[2]), NEAR)
         a, b = self.camera.project(low), self.camera.project(high)
-        length = max(float(np.hypot(b.x - a.x, b.y - a.y)), 1e-6)
+        length = max(math.hypot(b.x - a.x, b.y - a.y), 1e-6)
         reach = max(pixels, SUPER) / 2 / length
         across = Pixels(-(b.y - a.y) * reach, (b.x - a.x) * reach)
         corners = [(a, 1), (b, 1), (b, -1), (a, -1)]
@@ -145,5 +149,5 @@ def scale(colour: Colour, factor: float) -> Colour:
 
 def whole(colour: Colour) -> tuple[int, int, int]:
     """A colour as Pillow wants it: integers in [0, 255]."""
-    red, green, blue = (int(min(max(value, 0.0), 255.0)) for value in colour)
+    red, green, blue = (0 if value < 0 else 255 if value > 255 else int(value) for value in colour)
     return red, green, blue
