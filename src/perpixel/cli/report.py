@@ -1,0 +1,17 @@
+"""perpixel report: one self-contained HTML page about a run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run.")],
+    data: Annotated[str | None, typer.Option(help="Data to measure on; the run's own by default.")] = None,
+    split: Annotated[str, typer.Option(help="Which split.")] = "val",
+) -> None:
+    """Write RUN/report.html: curves, per-class figures, confusion, worst and median images."""
+    from perpixel.report import write_report
+
+    print(f"report    {write_report(run, data, split)}")

@@ -1,0 +1,82 @@
+"""perpixel train: images and masks in, a run folder out."""
+
+from contextlib import nullcontext
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from perpixel.core.errors import UserError
+
+
+def train(
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help="A folder of images and masks, or a dataset.yaml.")] = None,
+    model: Annotated[str, typer.Option(help="The network; see perpixel models.")] = "fast_scnn",
+    out: Annotated[Path | None, typer.Option(help="The run folder; runs/DATA-MODEL-TIME by default.")] = None,
+    recipe: Annotated[Path | None, typer.Option(help="A recipe to follow instead of the model's default.")] = None,
+    epochs: Annotated[float | None, typer.Option(min=0, help="Train so many epochs (50 unless given).")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Train about so many minutes.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
+    lr: Annotated[float | None, typer.Option(help="The highest learning rate.")] = None,
+    crop: Annotated[str | None, typer.Option(metavar="HxW", help="The size of training samples.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of the recipe, such as data.rotate=10.")
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.")] = None,
+    report: Annotated[bool, typer.Option(help="Write report.html at the end.")] = True,
+) -> None:
+    """Train a model. Ctrl-C saves a checkpoint and exits with 75; --resume RUN goes on."""
+    from perpixel.train import default_recipe, load_recipe
+    from perpixel.train import resume as resume_run
+    from perpixel.train import train as train_run
+    from perpixel.train.progress import Bar, Plain, on_terminal
+
+    plain = Plain()
+    bar = Bar() if on_terminal() else None
+    with bar or nullcontext(plain) as reporter:
+        if resume is not None:
+            trained = resume_run(resume, reporter)
+        else:
+            if data is None:
+                raise UserError("give DATA, a folder of images and masks (or --resume RUN); perpixel check DATA says what is in it")
+            chosen = load_recipe(recipe) if recipe else default_recipe(model)
+            given = {"data.path": data, "batch_size": batch_size, "optimiser.lr": lr, "seed": seed, "epochs": epochs, "minutes": minutes}
+            changes = {k: v for k, v in given.items() if v is not None}
+            if crop:
+                changes["data.crop"] = _size(crop)
+            chosen = chosen.changed({**changes, **_assignments(set_ or [])})
+            trained = train_run(chosen, out or _new_folder(data, chosen.model.name), reporter)
+    if report:
+        from perpixel.report import write_report
+
+        print(f"report    {write_report(trained.run)}")
+
+
+def _new_folder(data: str, model: str) -> Path:
+    base = Path("runs") / f"{Path(data).resolve().stem}-{model}-{datetime.now():%Y%m%d-%H%M%S}"
+    n = 2
+    folder = base
+    while folder.exists():
+        folder, n = base.with_name(f"{base.name}-{n}"), n + 1
+    return folder
+
+
+def _size(text: str) -> list[int]:
+    parts = text.lower().split("x")
+    if len(parts) not in (1, 2) or not all(p.isdigit() and int(p) for p in parts):
+        raise UserError(f'--crop takes HEIGHTxWIDTH in pixels, such as 352x480; got "{text}"')
+    return [int(p) for p in (parts * 2)[:2]]
+
+
+def _assignments(pairs: list[str]) -> dict[str, Any]:
+    import yaml
+
+    found: dict[str, Any] = {}
+    for text in pairs:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f'--set takes KEY=VALUE, such as optimiser.lr=0.01; got "{text}"')
+        found[key.strip()] = yaml.safe_load(value)
+    return found

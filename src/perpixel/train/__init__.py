@@ -1,0 +1,6 @@
+"""Recipes and the loop that follows them."""
+
+from perpixel.train.loop import Interrupted, Trained, resume, train
+from perpixel.train.recipe import Recipe, default_recipe, load_recipe
+
+__all__ = ["Interrupted", "Recipe", "Trained", "default_recipe", "load_recipe", "resume", "train"]

@@ -1,0 +1,180 @@
+"""What a run will do, settled before its first step: data read, recipe resolved, network and loss built."""
+
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import perpixel
+from perpixel.core.errors import UserError
+from perpixel.data.folders import Dataset, Sample, open_dataset
+from perpixel.data.loader import TrainingSet
+from perpixel.data.statistics import ClassCounts, count_classes, infer_taxonomy, measure_images
+from perpixel.data.transforms import Augmentation
+from perpixel.infer.bundle import BundleInfo
+from perpixel.infer.preprocessing import Preprocessing
+from perpixel.labels import Taxonomy
+from perpixel.losses import WeightedSum, build_loss, class_weights
+from perpixel.models import build
+from perpixel.train.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A resolved recipe and what was built from it. `val` is empty where the data has no such split."""
+
+    recipe: Recipe
+    dataset: Dataset
+    taxonomy: Taxonomy
+    preprocessing: Preprocessing
+    training_set: TrainingSet
+    val: tuple[Sample, ...]
+    counts: ClassCounts
+    model: nn.Module
+    loss: WeightedSum
+    weights: tuple[float, ...]
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Optimiser steps in which every training image is seen once, on one process."""
+        return len(self.training_set) / (self.recipe.batch_size * self.recipe.accumulate)
+
+    def bundle_info(self, training: Mapping[str, Any], metrics: Mapping[str, Any]) -> BundleInfo:
+        """The description of a bundle of this run."""
+        p = self.preprocessing
+        return BundleInfo(
+            network=self.recipe.model.name,
+            options=self.recipe.model.options,
+            taxonomy=self.taxonomy.to_dict(),
+            channels=p.channels,
+            mean=p.mean,
+            std=p.std,
+            short_side=p.short_side,
+            training=dict(training),
+            metrics=dict(metrics),
+            data={"name": self.dataset.name, "licence": self.dataset.licence, "train_images": len(self.training_set)},
+        )
+
+    def lines(self) -> list[str]:
+        """What to tell the user before the first step."""
+        recipe, data = self.recipe, self.recipe.data
+        parameters = sum(p.numel() for p in self.model.parameters())
+        frequent = [f"{n} {w:.2f}" for n, w in zip(self.taxonomy.names, self.weights, strict=True)]
+        assert data.crop is not None
+        activations = recipe.batch_size * data.crop[0] * data.crop[1] * 4 * (self.taxonomy.num_classes + 64) / 2**20
+        return [
+            f"data      {self.dataset.name} ({self.dataset.layout}): {len(self.training_set)} train, {len(self.val)} val, "
+            f"{self.taxonomy.num_classes} classes, {self.preprocessing.channels} channels",
+            f"model     {recipe.model.name}: {parameters:,} parameters; about {parameters * 16 / 2**20 + activations:,.0f} MB to train",
+            f"sample    crop {data.crop[0]}x{data.crop[1]}, batch {recipe.batch_size}"
+            + (f" x {recipe.accumulate} accumulated" if recipe.accumulate > 1 else ""),
+            f"loss      {' + '.join(str(t.get('name')) for t in recipe.loss.terms)}, class weights "
+            f"{recipe.loss.class_weights if isinstance(recipe.loss.class_weights, str) else 'given'}: {', '.join(frequent)}",
+            f"evaluate  {len(self.val)} whole images of split \"{data.val_split}\" at their own size; best by mIoU"
+            if self.val
+            else f'evaluate  nothing: there is no split "{data.val_split}"; the last weights are kept',
+        ]
+
+
+def make_plan(recipe: Recipe, dataset: Dataset | None = None) -> Plan:
+    """Reads the data and builds everything that the recipe names.
+
+    Raises:
+        UserError: the data, or a name or value in the recipe, cannot be used.
+    """
+    dataset = dataset or open_dataset(recipe.data.path)
+    train = dataset.split(recipe.data.train_split)
+    val = tuple(dataset.splits.get(recipe.data.val_split, ()))
+    taxonomy = dataset.taxonomy or infer_taxonomy([*train, *val])
+    counts = count_classes(train, taxonomy)
+    if not counts.labelled:
+        raise UserError(f"{dataset.root}: every pixel of the training masks is ignored; there is nothing to learn from")
+    found = measure_images(train, taxonomy)
+    recipe = _resolved(recipe, found.mean, found.std, found.median_size)
+    preprocessing = Preprocessing(found.channels, recipe.data.mean or (), recipe.data.std or (), recipe.data.short_side)
+    weights = class_weights(_rule(recipe), counts.pixels, counts.image_pixels)
+    torch.manual_seed(recipe.seed)
+    options = recipe.model.options
+    model = build(recipe.model.name, num_classes=taxonomy.num_classes, in_channels=found.channels, **options)
+    return Plan(
+        recipe=recipe,
+        dataset=dataset,
+        taxonomy=taxonomy,
+        preprocessing=preprocessing,
+        training_set=TrainingSet(
+            train, taxonomy, _augmentation(recipe), recipe.seed, found.channels, recipe.data.short_side
+        ),
+        val=val,
+        counts=counts,
+        model=model,
+        loss=build_loss(recipe.loss.terms, weights, recipe.loss.aux_weight),
+        weights=tuple(float(w) for w in weights),
+    )
+
+
+def _resolved(recipe: Recipe, mean: tuple[float, ...], std: tuple[float, ...], size: tuple[int, int]) -> Recipe:
+    """The recipe with everything that it left open filled in, so that the copy in the run folder says it all."""
+    data = recipe.data
+    if data.short_side is not None:
+        factor = data.short_side / min(size)
+        size = (round(size[0] * factor), round(size[1] * factor))
+    crop = data.crop or (_default_side(size[0]), _default_side(size[1]))
+    path = str(Path(data.path).resolve()) if data.path else ""
+    filled = {"crop": crop, "mean": data.mean or mean, "std": data.std or std, "path": path}
+    return recipe.model_copy(update={"data": data.model_copy(update=filled)})
+
+
+def _default_side(side: int) -> int:
+    return max(32, min(side, 512) // 32 * 32)
+
+
+def _rule(recipe: Recipe) -> str | list[float]:
+    rule = recipe.loss.class_weights
+    return rule if isinstance(rule, str) else list(rule)
+
+
+def _augmentation(recipe: Recipe) -> Augmentation:
+    d = recipe.data
+    assert d.crop is not None
+    return Augmentation(d.crop, d.scale, d.max_class_share, d.flip, d.flip_vertical, d.rotate, d.jitter, d.elastic)
+
+
+def environment() -> dict[str, Any]:
+    """What a run was made with: versions, processor, devices, command."""
+    return {
+        "perpixel": perpixel.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "system": platform.platform(),
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "devices": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "command": " ".join(Path(a).name if i == 0 else a for i, a in enumerate(sys.argv)),
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def computes_in_bf16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bf16 natively: CUDA from Ampere, CPUs with AVX-512 BF16 or AMX."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    cpuinfo = Path("/proc/cpuinfo")
+    if device.type != "cpu" or not cpuinfo.is_file():
+        return False
+    flags = next((line.split() for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), [])
+    return "avx512_bf16" in flags or "amx_bf16" in flags
