@@ -7,7 +7,7 @@
 One matrix is accumulated over the whole data set; the mean over classes is taken once, at the end.
 """
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from perpixel.core.errors import UserError
 if TYPE_CHECKING:
     import torch
 
+LabelMap: TypeAlias = "NDArray[Any] | torch.Tensor"
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -63,7 +64,7 @@ class ConfusionMatrix:
         self.counts: Ints = np.zeros((num_classes, num_classes), np.int64)
         self.missed: Ints = np.zeros(num_classes, np.int64)
 
-    def update(self, prediction: "NDArray[Any] | torch.Tensor", target: "NDArray[Any] | torch.Tensor") -> None:
+    def update(self, prediction: LabelMap, target: LabelMap) -> None:
         """Add the pixels of one label map, or of a batch of them.
 
         Args:
@@ -149,28 +150,28 @@ class ConfusionMatrix:
     @property
     def pixel_accuracy(self) -> float:
         """Correct pixels / valid pixels; NaN when there is none."""
-        return float(_divide(np.trace(self.counts), self.truth_pixels.sum()))
+        return float(divide(np.trace(self.counts), self.truth_pixels.sum()))
 
     @property
     def class_accuracy(self) -> Floats:
         """(K,) correct pixels / true pixels of each class (its recall); NaN for a class that is not in the truth."""
-        return _divide(np.diag(self.counts), self.truth_pixels)
+        return divide(np.diag(self.counts), self.truth_pixels)
 
     @property
     def mean_class_accuracy(self) -> float:
         """Mean of `class_accuracy` over the classes in the truth; NaN when there is none."""
-        return _mean(self.class_accuracy)
+        return mean_of_known(self.class_accuracy)
 
     @property
     def iou(self) -> Floats:
         """(K,) TP / (TP + FP + FN); NaN for a class with no pixel in either, 0 for one only falsely predicted."""
         correct = np.diag(self.counts)
-        return _divide(correct, self.truth_pixels + self.predicted_pixels - correct)
+        return divide(correct, self.truth_pixels + self.predicted_pixels - correct)
 
     @property
     def mean_iou(self) -> float:
         """Mean of `iou` over the `num_present` classes that have one; NaN when there is none."""
-        return _mean(self.iou)
+        return mean_of_known(self.iou)
 
     @property
     def num_present(self) -> int:
@@ -180,12 +181,10 @@ class ConfusionMatrix:
     @property
     def frequency_weighted_iou(self) -> float:
         """Sum of `iou` weighted by each class's share of the true pixels; NaN when there is none."""
-        return float(_divide((self.truth_pixels * np.nan_to_num(self.iou)).sum(), self.truth_pixels.sum()))
+        return float(divide((self.truth_pixels * np.nan_to_num(self.iou)).sum(), self.truth_pixels.sum()))
 
 
-def label_pair(
-    prediction: "NDArray[Any] | torch.Tensor", target: "NDArray[Any] | torch.Tensor"
-) -> tuple[NDArray[Any], NDArray[Any]]:
+def label_pair(prediction: LabelMap, target: LabelMap) -> tuple[NDArray[Any], NDArray[Any]]:
     """Both label maps as numpy integer arrays of one shape; bool becomes uint8.
 
     Raises:
@@ -269,12 +268,12 @@ def _codes(truth: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> NDArray[np
     return codes
 
 
-def _divide(numerator: Any, denominator: Any) -> Any:
+def divide(numerator: Any, denominator: Any) -> Any:
     """Element by element; NaN, without a warning, where the denominator is 0."""
     top, bottom = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
     return np.divide(top, bottom, out=np.full(bottom.shape, np.nan), where=bottom > 0)
 
 
-def _mean(values: Floats) -> float:
+def mean_of_known(values: Floats) -> float:
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else float("nan")
