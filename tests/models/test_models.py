@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.export import Dim
 
 from perpixel.core.errors import UserError
 from perpixel.models import MODELS, build, model_options
@@ -128,11 +129,15 @@ def switch_dropout_off(model: nn.Module) -> None:
             part.p = 0.0
 
 
-def test_it_can_be_exported(case: Case) -> None:
-    model, image = small(case).eval(), images(1, 3, 64, 96)
+def test_it_can_be_exported_for_every_size(case: Case) -> None:
+    model = small(case).eval()
+    free = {0: Dim("batch"), 2: Dim("height", min=65, max=4096), 3: Dim("width", min=65, max=4096)}
+    program = torch.export.export(
+        model, (images(2, 3, 96, 128),), dynamic_shapes=(free,), prefer_deferred_runtime_asserts_over_guards=True
+    )
     with torch.no_grad():
-        found = torch.export.export(model, (image,)).module()(image)["logits"]
-        torch.testing.assert_close(found, model(image)["logits"], atol=1e-4, rtol=1e-4)
+        for image in (images(2, 3, 96, 128), images(3, 3, 101, 77)):
+            torch.testing.assert_close(program.module()(image), model(image), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))

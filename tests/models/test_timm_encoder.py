@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from perpixel.core.errors import UserError
-from perpixel.models.backbones.timm_encoder import TimmEncoder
+from perpixel.models.backbones.timm_encoder import TimmEncoder, stage_indices
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,10 @@ def test_stages_are_what_channels_and_strides_say(name: str, channels: tuple[int
         (channels[2], 4, 6),
         (channels[3], 2, 3),
     ]
+
+
+def test_of_two_stages_with_one_stride_the_deeper_counts() -> None:
+    assert stage_indices("some", [2, 4, 8, 16, 16, 32], (4, 16)) == (1, 4)
 
 
 def test_fewer_stages_on_request() -> None:

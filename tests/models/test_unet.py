@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from perpixel.core.geometry import unet_valid_input, unet_valid_output
-from perpixel.models.unet import UNet
+from perpixel.models.unet import UNet, crop_centre
 
 
 @pytest.mark.parametrize(("size", "output"), [(572, 388), (556, 372), (508, 324), (380, 196), (252, 68), (188, 4)])
@@ -52,6 +52,15 @@ def test_away_from_the_border_tiles_equal_the_whole() -> None:
     # A pixel sees 92 pixels and one cell of the pooling grid around itself: 108. Here all of these are real pixels.
     torch.testing.assert_close(whole[..., 108:120, 124:136], tile[..., 108:120, 108:120], atol=1e-5, rtol=0)
     assert (whole[..., :4, 16:20] - tile[..., :4, :4]).abs().max() > 1e-4
+
+
+def test_skips_are_cropped_in_the_middle() -> None:
+    rows = torch.arange(64.0).view(1, 1, 64, 1).expand(1, 1, 64, 70)
+    cropped = crop_centre(rows, (56, 60))  # the deepest skip of the paper: 64 to 56, four from each side
+    assert cropped.shape == (1, 1, 56, 60)
+    assert (cropped[0, 0, 0, 0], cropped[0, 0, -1, 0]) == (4, 59)
+    columns = crop_centre(rows.transpose(2, 3), (60, 56))
+    assert (columns[0, 0, 0, 0], columns[0, 0, 0, -1]) == (4, 59)
 
 
 def test_initial_weights_have_the_papers_deviation() -> None:

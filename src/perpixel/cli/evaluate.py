@@ -21,10 +21,10 @@ def evaluate(
     from perpixel.data.folders import open_dataset
     from perpixel.infer import evaluate as run
     from perpixel.infer import load
-    from perpixel.metrics.evaluation import ALL_METRICS
+    from perpixel.metrics import METRICS
 
     predictor, dataset = load(model, device), open_dataset(data)
-    metrics = ("confusion",) if only_miou else ALL_METRICS
+    metrics = ("confusion",) if only_miou else METRICS
     measured = run(predictor, dataset.split(split), dataset.taxonomy, metrics, flip)
     results = {"model": model, "data": dataset.name, "split": split, "images": len(measured.images), **measured.results}
     _show(results, predictor.taxonomy.names)

@@ -69,6 +69,23 @@ def image_size(path: str | Path) -> tuple[int, int]:
     return _guarded(path, header)
 
 
+def match_channels(image: Array, channels: int, where: str) -> Array:
+    """Grey becomes RGB by repetition, RGB becomes grey by luma (0.299, 0.587, 0.114); the rest must fit.
+
+    Raises:
+        UserError: any other difference.
+    """
+    have = image.shape[2]
+    if have == channels:
+        return image
+    if have == 1 and channels == 3:
+        return np.repeat(image, 3, axis=2)
+    if have == 3 and channels == 1:
+        grey = image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+        return (grey if image.dtype == np.float32 else np.rint(grey).astype(image.dtype))[..., None]
+    raise UserError(f"{where}: the model takes {channels} channels, this image has {have}")
+
+
 def _guarded(path: str | Path, read: Callable[[Path], T]) -> T:
     """Runs a reader; whatever a decoder raises becomes one line that names the file."""
     path = Path(path)

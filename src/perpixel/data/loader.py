@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from perpixel.core.errors import UserError
-from perpixel.core.image import Array, read_image, read_mask
+from perpixel.core.image import Array, match_channels, read_image, read_mask
 from perpixel.data.folders import Sample
 from perpixel.data.transforms import Augmentation, augment, resize_short_side, to_tensor
 from perpixel.labels import Taxonomy
@@ -74,6 +74,7 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
         taxonomy: how masks become labels.
         augmentation: what is drawn at random.
         seed: of everything random.
+        channels: grey becomes RGB or RGB grey where an image has other channels; None takes them as they are.
         short_side: images are first resized to this shorter side, in pixels; None keeps their size.
         memory_bytes: how much the decoded pairs may take; None is a quarter of the machine's free memory.
     """
@@ -84,11 +85,12 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
         taxonomy: Taxonomy,
         augmentation: Augmentation,
         seed: int = 0,
+        channels: int | None = None,
         short_side: int | None = None,
         memory_bytes: int | None = None,
     ) -> None:
         self.samples, self.taxonomy, self.augmentation = tuple(samples), taxonomy, augmentation
-        self.seed, self.short_side = seed, short_side
+        self.seed, self.channels, self.short_side = seed, channels, short_side
         self.memory_bytes = free_memory() // 4 if memory_bytes is None else memory_bytes
         self._kept: list[tuple[Tensor, Tensor]] = []
 
@@ -104,7 +106,10 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
 
     def decode(self, index: int) -> tuple[Tensor, Tensor]:
         """The pair as it is before augmentation."""
-        image_array, label_array = read_pair(self.samples[index], self.taxonomy)
+        sample = self.samples[index]
+        image_array, label_array = read_pair(sample, self.taxonomy)
+        if self.channels is not None:
+            image_array = match_channels(image_array, self.channels, str(sample.image))
         image, labels = to_tensor(image_array), torch.from_numpy(np.ascontiguousarray(label_array))
         if self.short_side is None:
             return image, labels
@@ -184,19 +189,20 @@ def batches(dataset: TrainingSet, stream: Stream, start: int, stop: int, workers
 
 
 def collate(items: Sequence[tuple[Tensor, Tensor, str]]) -> Batch:
-    """Stacks samples.
+    """Stacks samples; where 8-bit and 16-bit images meet, all become float32 in [0, 1].
 
     Raises:
-        UserError: the images differ in channels or dtype.
+        UserError: the images differ in channels.
     """
-    first = items[0][0]
-    for image, _, name in items:
-        if image.shape[0] != first.shape[0] or image.dtype != first.dtype:
-            raise UserError(
-                f"{name}: {image.shape[0]} channels of {image.dtype} beside {first.shape[0]} of {first.dtype} in {items[0][2]}; "
-                "all images of a data set must have the same channels and depth"
-            )
     images, labels, names = zip(*items, strict=True)
+    for image, name in zip(images, names, strict=True):
+        if image.shape[0] != images[0].shape[0]:
+            raise UserError(
+                f"{name}: {image.shape[0]} channels beside {images[0].shape[0]} in {names[0]}; "
+                "all images of a data set must have the same channels"
+            )
+    if len({image.dtype for image in images}) > 1:
+        images = tuple(x.float() / 255.0 if x.dtype == torch.uint8 else x for x in images)
     return Batch(torch.stack(images), torch.stack(labels), names)
 
 

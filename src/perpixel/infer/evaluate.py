@@ -5,12 +5,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from perpixel.core.errors import UserError
+from perpixel.core.image import Array
 from perpixel.data.folders import Sample
 from perpixel.data.loader import read_pair
 from perpixel.infer.predictor import Predictor
 from perpixel.labels import Taxonomy
-from perpixel.metrics.evaluation import ALL_METRICS, Evaluation, image_mean_iou
+from perpixel.metrics import METRICS, Evaluation, image_mean_iou
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ def evaluate(
     predictor: Predictor,
     samples: Sequence[Sample],
     taxonomy: Taxonomy | None = None,
-    metrics: Sequence[str] = ALL_METRICS,
+    metrics: Sequence[str] = METRICS,
     flip: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluated:
@@ -61,7 +65,7 @@ def evaluate(
         predictor: what is measured.
         samples: with masks.
         taxonomy: how the masks are read; its class names must be the predictor's. None takes the predictor's own.
-        metrics: which, of `ALL_METRICS`.
+        metrics: which, of `METRICS`.
         flip: average with the mirrored image's prediction.
         progress: called with (done, total) before each image and at the end; it may raise to stop.
 
@@ -72,8 +76,9 @@ def evaluate(
     require_same_classes(predictor.taxonomy, taxonomy)
     evaluation = Evaluation(taxonomy.num_classes, tuple(metrics))
     scores = []
-    for sample, prediction, probabilities, labels in _predictions(predictor, samples, taxonomy, flip, progress):
-        evaluation.update(prediction, labels, probabilities if "calibration" in metrics else None)
+    for sample, probabilities, labels in _predictions(predictor, samples, taxonomy, flip, progress):
+        prediction = probabilities.argmax(0).to(torch.uint8).cpu().numpy()
+        evaluation.update(prediction, labels, probabilities.cpu() if "calibration" in metrics else None)
         scores.append(ImageScore(sample, image_mean_iou(prediction, labels, taxonomy.num_classes)))
     return Evaluated(evaluation, tuple(scores))
 
@@ -84,13 +89,12 @@ def _predictions(
     taxonomy: Taxonomy,
     flip: bool,
     progress: Callable[[int, int], None] | None,
-) -> Iterator[tuple[Sample, Any, Any, Any]]:
+) -> Iterator[tuple[Sample, Tensor, Array]]:
     for done, sample in enumerate(samples):
         if progress is not None:
             progress(done, len(samples))
         image, labels = read_pair(sample, taxonomy)
-        probabilities = predictor.probabilities(image, str(sample.image), flip)
-        yield sample, probabilities.argmax(0).cpu().numpy(), probabilities.cpu().numpy(), labels
+        yield sample, predictor.probabilities(image, str(sample.image), flip), labels
     if progress is not None:
         progress(len(samples), len(samples))
 

@@ -1,7 +1,6 @@
 """Padding of images to a size that a network can take."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from perpixel.core import Size
@@ -15,8 +14,10 @@ def pad_end(image: Tensor, size: Size) -> Tensor:
     >>> pad_end(torch.tensor([[[[1.0, 2.0]]]]), (1, 4)).flatten().tolist()
     [1.0, 2.0, 2.0, 2.0]
     """
-    height, width = image.shape[-2], image.shape[-1]
-    return F.pad(image, (0, size[1] - width, 0, size[0] - height), mode="replicate")
+    # F.pad(mode="replicate") would tie torch.export to sizes that need no padding; indices serve every size.
+    rows = torch.arange(size[0], device=image.device).clamp(max=image.shape[-2] - 1)
+    columns = torch.arange(size[1], device=image.device).clamp(max=image.shape[-1] - 1)
+    return image[..., rows[:, None], columns]
 
 
 def mirror_pad(image: Tensor, before: Size, size: Size) -> Tensor:
@@ -30,7 +31,7 @@ def mirror_pad(image: Tensor, before: Size, size: Size) -> Tensor:
     """
     rows = mirror_index(image.shape[-2], before[0], size[0], image.device)
     columns = mirror_index(image.shape[-1], before[1], size[1], image.device)
-    return image.index_select(-2, rows).index_select(-1, columns)
+    return image[..., rows[:, None], columns]
 
 
 def mirror_index(length: int, before: int, size: int, device: torch.device) -> Tensor:

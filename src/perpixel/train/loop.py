@@ -147,7 +147,7 @@ class _Run:
         every = self._evaluate_every()
         log_every = max(1, self.steps // 200)
         stream = self._batches(p.step, self.steps)
-        mark = saved = time.monotonic()
+        saved = time.monotonic()
         while True:
             due = p.step and (p.step % every == 0 or p.step == self.steps)
             if due and p.evaluated != p.step:
@@ -157,12 +157,12 @@ class _Run:
             if p.step == self.steps:
                 return
             self._check_stop()
-            lr = learning_rate(p.step, self.steps, recipe.optimiser)
+            lr, began = learning_rate(p.step, self.steps, recipe.optimiser), time.monotonic()
             loss = self._step(stream, lr)
             p.step += 1
             p.loss_sum, p.loss_count = p.loss_sum + loss, p.loss_count + 1
             now = time.monotonic()
-            p.seconds, mark = p.seconds + now - mark, now
+            p.seconds += now - began
             self._tell(loss, lr)
             if p.step % log_every == 0 or p.step % every == 0 or p.step == self.steps:
                 self._log_row(lr)
@@ -195,7 +195,7 @@ class _Run:
         target = batch.labels.to(self.device, non_blocking=True).long()
         output = self.model(self.plan.preprocessing.normalise(image))
         loss = self.loss(output, target, self._pixel_weights(batch.labels))["loss"]
-        value = float(loss)
+        value = float(loss.detach())
         if not math.isfinite(value):
             raise UserError(
                 f"the loss became {value} at step {self.progress.step + 1}, on {', '.join(batch.names)}; lower the learning rate "
