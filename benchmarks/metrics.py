@@ -2,10 +2,18 @@
 
     python benchmarks/metrics.py [--rounds 15]
 
-One 1024x2048 pair of label maps of 19 classes: a street-like scene (12 runs a row in the truth; CamVid's real masks,
+One 1024x2048 pair of label maps of 19 classes: a street-like scene (13 runs a row in the truth; CamVid's real masks,
 enlarged to this size, have 11) whose prediction has jagged, shifted borders and wrong blobs; and pure noise. The ways
 take turns, so that a busy machine slows all of them; the medians of their rounds are compared, and only ratios are
 printed, for the times themselves depend on the machine.
+
+Measured, one thread of a shared 2-core machine, six runs, perpixel's time / the other's:
+
+    street   numpy bincount 0.11 to 0.17   torchmetrics 0.016 to 0.026 (uint8 maps), 0.006 to 0.010 (int64)
+    noise    numpy bincount 0.43 to 0.46   torchmetrics 0.085 to 0.089 (uint8 maps), 0.028 to 0.030 (int64)
+
+The time grows with the number of runs: with 18 a row in the truth (50 upright things instead of 30) the ratio to numpy
+is 0.19 to 0.20. int64 tensors take about 4 times as long as uint8 maps, for they are eight times as many bytes.
 """
 
 import argparse

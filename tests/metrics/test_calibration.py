@@ -26,8 +26,9 @@ def loop_error(cases, bins):
                 index = next(i for i in range(bins) if max(pixel) <= (i + 1) / bins or i == bins - 1)
                 rows[index].append((max(pixel), pixel.index(max(pixel)) == target[y, x]))
     total = sum(len(row) for row in rows)
-    gaps = [abs(sum(c for c, _ in row) / len(row) - sum(a for _, a in row) / len(row)) * len(row) for row in rows if row]
-    return sum(gaps) / total, [len(row) for row in rows]
+    gaps = [abs(sum(c for c, _ in row) / len(row) - sum(a for _, a in row) / len(row)) for row in rows if row]
+    weights = [len(row) for row in rows if row]
+    return sum(gap * weight for gap, weight in zip(gaps, weights, strict=True)) / total, [len(row) for row in rows]
 
 
 @pytest.mark.parametrize("bins", [1, 10, 15])

@@ -206,6 +206,14 @@ def test_values_that_wrap_to_a_valid_byte_are_refused(value, what):
         ConfusionMatrix(3).update(**maps)
 
 
+@pytest.mark.parametrize("what", ["target", "prediction"])
+def test_minus_one_is_not_taken_for_255(what):
+    maps = {"target": np.zeros((4, 4), np.int8), "prediction": np.zeros((4, 4), np.int8)}
+    maps[what][0, 0] = -1
+    with pytest.raises(UserError, match=f"{what}.*got -1"):
+        ConfusionMatrix(3).update(**maps)
+
+
 def test_sizes_must_agree():
     with pytest.raises(UserError, match=r"\(4, 5\).*\(2, 3\).*resize the prediction"):
         ConfusionMatrix(3).update(np.zeros((2, 3), int), np.zeros((4, 5), int))

@@ -91,8 +91,8 @@ def test_errors():
         Evaluation(K, metrics=("boundry_f1",))
     with pytest.raises(UserError, match="merge"):
         Evaluation(K).merge(Evaluation(K, metrics=("confusion",)))
+    prediction, target, probabilities = case(0)
     with pytest.raises(UserError, match=r"4 classes.*\(3, 20, 24\)"):
-        prediction, target, probabilities = case(0)
         Evaluation(K).update(prediction, target, probabilities[:3])
 
 
