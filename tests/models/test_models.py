@@ -129,14 +129,14 @@ def switch_dropout_off(model: nn.Module) -> None:
             part.p = 0.0
 
 
-def test_it_can_be_exported_for_every_size(case: Case) -> None:
+def test_it_can_be_exported_for_every_multiple_of_32(case: Case) -> None:
     model = small(case).eval()
-    free = {0: Dim("batch"), 2: Dim("height", min=65, max=4096), 3: Dim("width", min=65, max=4096)}
+    free = {0: Dim("batch"), 2: 32 * Dim("rows", min=2, max=128), 3: 32 * Dim("columns", min=2, max=128)}
     program = torch.export.export(
         model, (images(2, 3, 96, 128),), dynamic_shapes=(free,), prefer_deferred_runtime_asserts_over_guards=True
     )
     with torch.no_grad():
-        for image in (images(2, 3, 96, 128), images(3, 3, 101, 77)):
+        for image in (images(2, 3, 96, 128), images(3, 3, 192, 64)):
             torch.testing.assert_close(program.module()(image), model(image), atol=1e-4, rtol=1e-4)
 
 

@@ -19,9 +19,9 @@ def conv_norm_act(
 ) -> nn.Sequential:
     """Convolution without bias, batch norm, and ReLU unless `act=False`.
 
-    `(B, in, H, W)` -> `(B, out, ceil(H / stride), ceil(W / stride))`. Zero padding
-    of `dilation * (kernel_size - 1) / 2` keeps the size at stride 1. An even `kernel_size` raises `ValueError`.
-    The batch norm's shift makes a bias of the convolution useless. The parts are named `conv`, `norm`, `act`.
+    `(B, in, H, W)` -> `(B, out, ceil(H / stride), ceil(W / stride))`: zero padding keeps the size at stride 1.
+    An even `kernel_size` has no such padding and raises `ValueError`. There is no bias because the batch norm's shift
+    would make it useless. The parts are named `conv`, `norm`, `act`.
 
     >>> list(conv_norm_act(3, 8).state_dict())[:2]
     ['conv.weight', 'norm.weight']

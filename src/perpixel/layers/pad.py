@@ -1,6 +1,7 @@
 """Padding of images to a size that a network can take."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from perpixel.core import Size
@@ -14,10 +15,8 @@ def pad_end(image: Tensor, size: Size) -> Tensor:
     >>> pad_end(torch.tensor([[[[1.0, 2.0]]]]), (1, 4)).flatten().tolist()
     [1.0, 2.0, 2.0, 2.0]
     """
-    # F.pad(mode="replicate") would tie torch.export to sizes that need no padding; indices serve every size.
-    rows = torch.arange(size[0], device=image.device).clamp(max=image.shape[-2] - 1)
-    columns = torch.arange(size[1], device=image.device).clamp(max=image.shape[-1] - 1)
-    return image[..., rows[:, None], columns]
+    height, width = image.shape[-2], image.shape[-1]
+    return F.pad(image, (0, size[1] - width, 0, size[0] - height), mode="replicate")
 
 
 def mirror_pad(image: Tensor, before: Size, size: Size) -> Tensor:
@@ -47,4 +46,4 @@ def round_up(length: int, multiple: int) -> int:
     >>> round_up(33, 32), round_up(32, 32)
     (64, 32)
     """
-    return -(-length // multiple) * multiple
+    return (length + multiple - 1) // multiple * multiple
