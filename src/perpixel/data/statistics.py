@@ -1,20 +1,19 @@
 """What is in the masks and images of a split: which values, how many pixels of each class, how bright each channel."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-from perpixel.core import IGNORE
-from perpixel.core.errors import UserError
-from perpixel.core.image import Array, RawMask, read_mask
+from perpixel.core.image import Array, read_mask
 from perpixel.data.folders import Sample
 from perpixel.data.loader import read_labels, read_pair
 from perpixel.data.transforms import to_tensor
+from perpixel.data.values import taxonomy_of_values, value_counts
 from perpixel.labels import Taxonomy
-from perpixel.labels.taxonomy import Colour, Value
+from perpixel.labels.taxonomy import Value
 
 IMAGES_MEASURED = 64
 """So many images, evenly spread over the split, give the channels' mean and standard deviation."""
@@ -43,17 +42,6 @@ class ImageStatistics:
     median_size: tuple[int, int]
 
 
-def value_counts(mask: RawMask) -> Counter[Value]:
-    """How many pixels hold each value of a mask; values are integers, or colours (r, g, b)."""
-    values = mask.values
-    if values.ndim == 2:
-        found, counts = np.unique(values, return_counts=True)
-        return Counter({int(v): int(n) for v, n in zip(found, counts, strict=True)})
-    packed = values.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
-    found, counts = np.unique(packed, return_counts=True)
-    return Counter({(int(v) >> 16, int(v) >> 8 & 255, int(v) & 255): int(n) for v, n in zip(found, counts, strict=True)})
-
-
 def infer_taxonomy(samples: Sequence[Sample]) -> Taxonomy:
     """The taxonomy that masks speak for themselves when nobody wrote one down.
 
@@ -70,25 +58,6 @@ def infer_taxonomy(samples: Sequence[Sample]) -> Taxonomy:
             total += value_counts(mask)
             palette = mask.palette if palette is None else palette
     return taxonomy_of_values(total, palette, where=str(samples[0].mask and samples[0].mask.parent))
-
-
-def taxonomy_of_values(values: Iterable[Value], palette: Array | None, where: str) -> Taxonomy:
-    """The rule of `infer_taxonomy` on the values found."""
-    found = set(values)
-    if found == {0, 255}:
-        return Taxonomy.of(["background", "foreground"], [(0, 0, 0), (255, 64, 64)], [(0,), (255,)], ignore=())
-    plain = {v for v in found if isinstance(v, int)} - {IGNORE}
-    k = len(plain)
-    if plain != set(range(k)) or len(plain) < len(found - {IGNORE}) or k < 2:
-        shown = ", ".join(str(v) for v in sorted(found, key=str)[:6]) + (", ..." if len(found) > 6 else "")
-        raise UserError(
-            f"{where}: the masks hold the values {shown}, which do not say what the classes are; "
-            "write a dataset.yaml that names them (perpixel check DATA --write makes a starter)"
-        )
-    colours: list[Colour] | None = None
-    if palette is not None and len(palette) >= k and len({tuple(c) for c in palette[:k].tolist()}) == k:
-        colours = [(int(r), int(g), int(b)) for r, g, b in palette[:k]]
-    return Taxonomy.of([f"class {i}" for i in range(k)], colours)
 
 
 def count_classes(samples: Sequence[Sample], taxonomy: Taxonomy) -> ClassCounts:

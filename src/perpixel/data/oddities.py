@@ -1,0 +1,122 @@
+"""What is worth a look in a data set but may be meant: the warnings of `perpixel check`."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from functools import partial
+
+from perpixel.core import IGNORE
+from perpixel.data.faults import Finding, Named, everything, relative, same_image, some
+from perpixel.data.folders import Dataset
+from perpixel.data.meaning import MANY_CLASSES, Facts, Meaning, is_jpeg_mask, label_counts
+from perpixel.data.survey import MaskFacts
+from perpixel.labels import Taxonomy
+
+RARE = 0.001
+"""A class with less than this share of all labelled pixels is called rare."""
+
+
+def warnings_of(dataset: Dataset, facts: Facts, meaning: Meaning) -> list[Finding]:
+    """What may spoil training but may also be meant."""
+    rel = partial(relative, dataset.root)
+    classes = _classes(facts, meaning.taxonomy) if meaning.taxonomy is not None else ()
+    return [*classes, *_values(facts, meaning, rel), *_images(facts, rel), *_copies(facts, rel), *_splits(facts)]
+
+
+def _classes(facts: Facts, taxonomy: Taxonomy) -> Iterator[Finding]:
+    pixels = {split: Counter[int]() for split in facts}
+    for split, pair in everything(facts):
+        if pair.mask is not None:
+            pixels[split] += label_counts(pair.mask, taxonomy)[0]
+    total = sum(pixels.values(), Counter[int]())
+    labelled = sum(total.values()) - total[IGNORE]
+    untaught = [k for k in range(taxonomy.num_classes) if "train" in facts and not pixels["train"][k]]
+    names = taxonomy.names
+    for split in pixels:
+        only = [names[k] for k in untaught if pixels[split][k]]
+        yield from some(f"classes that occur in {split} but never in train", only, "move some of their images to train")
+    nowhere = [names[k] for k in untaught if not total[k]]
+    yield from some("classes that never occur", nowhere, "remove them if they are not meant")
+    rare = (f"{names[k]} ({total[k] / labelled:.3%})" for k in range(len(names)) if 0 < total[k] < RARE * labelled)
+    yield from some(
+        f"classes of less than {RARE:.1%} of the pixels", rare, "class weights help; so do more images that hold them"
+    )
+
+
+def _values(facts: Facts, meaning: Meaning, rel: Named) -> Iterator[Finding]:
+    jpeg = (rel(p.sample.mask) for _, p in everything(facts) if is_jpeg_mask(p))
+    yield from some("masks stored as JPEG, which alters values along borders", jpeg, "make them again as PNG")
+    if meaning.taxonomy is None:
+        return
+    if meaning.inferred and meaning.taxonomy.num_classes > MANY_CLASSES:
+        yield Finding(
+            f"{meaning.taxonomy.num_classes} classes", ("values 0 to " + str(meaning.taxonomy.num_classes - 1),),
+            "if these number single objects (instances), make masks that number classes",
+        )
+    if meaning.inferred and meaning.taxonomy.values == ((0,), (1,)):
+        yield from _two_codes(facts, rel)
+    blank = (
+        rel(p.sample.mask) for split, p in everything(facts)
+        if split == "train" and p.mask is not None and set(label_counts(p.mask, meaning.taxonomy)[0]) == {IGNORE}
+    )
+    yield from some("training masks of ignored pixels alone", blank, "they teach nothing; label or remove them")
+
+
+def _two_codes(facts: Facts, rel: Named) -> Iterator[Finding]:
+    """Foreground is 1 in some masks and 255 in others, which would be taken for pixels to ignore."""
+    held = [(rel(p.sample.mask), set(p.mask.tally.pixels)) for _, p in everything(facts) if p.mask is not None]
+    if any({1, 255} <= values for _, values in held):
+        return
+    files = [name for name, values in held if 255 in values]
+    fix = "if 255 is foreground in these masks, write 1 instead"
+    yield from some("masks that hold 255 (ignored) and never 1, beside masks that hold 1 and never 255", files, fix)
+
+
+def _images(facts: Facts, rel: Named) -> Iterator[Finding]:
+    pairs = [(rel(p.sample.image), p) for _, p in everything(facts)]
+    images = [(name, p.image) for name, p in pairs if p.image is not None]
+    constant = (name for name, image in images if image.constant)
+    yield from some("images of one single colour", constant, "look at them; remove them if they are blank by accident")
+    strange = (f"{name}: {image.not_finite} values" for name, image in images if image.not_finite)
+    yield from some("images with NaN or infinite values (read as 0)", strange, "have the masks ignore those pixels")
+    types: dict[str, list[str]] = defaultdict(list)
+    for name, image in images:
+        types[image.dtype].append(name)
+    usual = max(types, key=lambda t: len(types[t]), default="")
+    mixed = (f"{name}: {t}" for t, names in types.items() if t != usual for name in names)
+    yield from some(f"images of another number type than the usual {usual}", mixed, "their brightness may not compare")
+    unsure = (
+        f"{name}: orientation {p.image.orientation}" for name, p in pairs
+        if p.image and p.mask and p.image.size == p.mask.size and p.image.orientation != p.mask.orientation
+        and (p.image.size[0] == p.image.size[1] or (p.image.orientation > 4) == (p.mask.orientation > 4))
+    )
+    yield from some(
+        "images that are turned by EXIF orientation, where the size cannot tell whether the mask was drawn on the "
+        "turned image", unsure, "look at image and mask together",
+    )
+
+
+def _copies(facts: Facts, rel: Named) -> Iterator[Finding]:
+    same = (
+        " = ".join(rel(p.sample.image) for _, p in group)
+        for group in same_image(facts) if len({split for split, _ in group}) == 1
+    )
+    yield from some("the same image, pixel by pixel, more than once in a split", same, "keep one of them")
+    groups: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for _, pair in everything(facts):
+        if pair.image and pair.mask and _has_shape(pair.mask):
+            groups[pair.mask.digest].append((rel(pair.sample.mask), pair.image.digest))
+    twice = (" = ".join(n for n, _ in g) for g in groups.values() if len({image for _, image in g}) == len(g) > 1)
+    yield from some("the same mask for different images", twice, "one may belong to another image: look at them")
+
+
+def _has_shape(mask: MaskFacts) -> bool:
+    """Whether a mask is unlikely to equal another one by chance: two values of 100 core pixels or more each."""
+    return sum(n >= 100 for n in mask.tally.core.values()) >= 2
+
+
+def _splits(facts: Facts) -> Iterator[Finding]:
+    if facts.get("train") and not facts.get("val"):
+        fix = "list some images as val: without them nothing measures the training"
+        yield Finding("there is nothing to validate with", (f"{len(facts['train'])} pairs in train, none in val",), fix)
+    if any(facts.values()) and "train" not in facts:
+        yield Finding("there is no split train", tuple(f"split {s}" for s in facts), "name the split to train on train")

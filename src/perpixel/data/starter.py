@@ -1,0 +1,69 @@
+"""A dataset.yaml to start from, for a folder that has none."""
+
+from typing import Any
+
+import yaml
+
+from perpixel.data.check import Checked
+from perpixel.data.meaning import Meaning, show
+from perpixel.labels.taxonomy import Value, default_colours
+
+_HEAD = """\
+# The classes of this data set; rename, merge (several values in one class) or move values to "ignore".
+# Images, masks and splits are found by the folder's layout ({layout}). To say it yourself, add for example:
+#   images: images
+#   masks: masks
+#   splits: {{train: train.txt, val: val.txt}}
+"""
+_UNNAMED = """\
+# The masks do not say what their values mean: give each class its real name.
+"""
+
+
+def starter(checked: Checked) -> str | None:
+    """The text of a dataset.yaml that reads this data as it was checked, or None if its masks must be repaired first.
+
+    Where the values have no known meaning each becomes a class named by its value.
+    """
+    meaning, dataset = checked.meaning, checked.dataset
+    if meaning.taxonomy is not None:
+        entries = meaning.taxonomy.to_dict()
+    elif meaning.needs_names:
+        entries = _unnamed(meaning)
+    else:
+        return None
+    head = _HEAD.format(layout=dataset.layout) + _UNNAMED * meaning.needs_names
+    lines = [f"name: {_flow(dataset.name)}", f"licence: {_flow(dataset.licence)}", "classes:"]
+    lines += [f"  - {_flow(entry)}" for entry in entries["classes"]]
+    return head + "\n".join([*lines, f"ignore: {_flow(entries['ignore'])}"]) + "\n"
+
+
+def _unnamed(meaning: Meaning) -> dict[str, Any]:
+    values = sorted(meaning.values.pixels, key=lambda v: v if isinstance(v, tuple) else (v,))
+    ignore = [255] if 255 in values and all(isinstance(v, int) and (v < 64 or v == 255) for v in values) else []
+    classes = [v for v in values if v not in ignore]
+    defaults = default_colours(len(classes))
+    return {
+        "classes": [
+            {"name": f"class {show(v)}", "colour": _colour(v, meaning, defaults[i]), "values": [_plain(v)]}
+            for i, v in enumerate(classes)
+        ],
+        "ignore": ignore,
+    }
+
+
+def _colour(value: Value, meaning: Meaning, default: tuple[int, int, int]) -> list[int]:
+    if isinstance(value, tuple):
+        return list(value)
+    palette = meaning.palette
+    return palette[value].tolist() if palette is not None and value < len(palette) else list(default)
+
+
+def _plain(value: Value) -> int | list[int]:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _flow(item: Any) -> str:
+    """One line of YAML."""
+    text = yaml.safe_dump(item, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6)
+    return text.removesuffix("\n").removesuffix("...").strip()
