@@ -18,11 +18,13 @@ def evaluate(
 ) -> None:
     """Measure a model on whole images at their own size."""
     from perpixel.core.files import write_text
+    from perpixel.core.memory import keep_freed_memory
     from perpixel.data.folders import open_dataset
     from perpixel.infer import evaluate as run
     from perpixel.infer import load
     from perpixel.metrics import METRICS
 
+    keep_freed_memory()
     predictor, dataset = load(model, device), open_dataset(data)
     metrics = ("confusion",) if only_miou else METRICS
     measured = run(predictor, dataset.split(split), dataset.taxonomy, metrics, flip)

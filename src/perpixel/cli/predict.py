@@ -25,8 +25,10 @@ def predict(
     from rich.progress import Progress
 
     from perpixel.core.files import write_text
+    from perpixel.core.memory import keep_freed_memory
     from perpixel.infer import load
 
+    keep_freed_memory()
     predictor = load(model, device)
     stems = unique_stems(files)
     done: dict[str, Any] = {}

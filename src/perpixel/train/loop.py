@@ -19,6 +19,7 @@ from torch import Tensor
 
 from perpixel.core.errors import UserError
 from perpixel.core.files import write_text
+from perpixel.core.memory import keep_freed_memory
 from perpixel.data.loader import Batch, Stream, batches
 from perpixel.infer.bundle import save_bundle
 from perpixel.infer.evaluate import evaluate
@@ -105,6 +106,7 @@ class _Run:
     def __init__(self, plan: Plan, run: Path, report: Reporter) -> None:
         self.plan, self.recipe, self.folder, self.report = plan, plan.recipe, run, report
         self.started = time.monotonic()
+        keep_freed_memory()
         self.accelerator = self._accelerator()
         self.device = self.accelerator.device
         model = plan.model.to(self.device)
