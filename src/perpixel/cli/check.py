@@ -33,7 +33,7 @@ def check(
     console = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 120)
     with Progress(disable=not sys.stderr.isatty(), transient=True, console=Console(stderr=True)) as bar:
         task = bar.add_task("checking", total=None)
-        checked = check_dataset(data, lambda n: bar.advance(task, n))
+        checked = check_dataset(data, lambda done, total: bar.update(task, completed=done, total=total))
     _show_contents(console, checked)
     _show_findings(console, "defect", checked.defects)
     _show_findings(console, "warning", checked.warnings)
@@ -94,7 +94,7 @@ def _show_starter(console: "Console", checked: "Checked", data: Path, write: boo
     text, exists = starter(checked), file.exists()
     _say(console, "")
     if text is None:
-        _say(console, "no starter dataset.yaml: the masks must be repaired first")
+        _say(console, "no starter dataset.yaml: there must be masks with exact values first")
     elif exists and not checked.meaning.needs_names:
         if write:
             _say(console, f"{file} is there already and stays as it is")
@@ -113,5 +113,4 @@ def _show_starter(console: "Console", checked: "Checked", data: Path, write: boo
 def _verdict(checked: "Checked") -> str:
     n, w = len(checked.defects), len(checked.warnings)
     warned = f", {w} warning{'s' * (w > 1)}" if w else ""
-    files = sum(len(d.files) for d in checked.defects)
-    return f"{n} defect{'s' * (n > 1)} in {files} file{'s' * (files > 1)}{warned}" if n else f"no defect found{warned}"
+    return f"{n} defect{'s' * (n > 1)}{warned}" if n else f"no defect found{warned}"

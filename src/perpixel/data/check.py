@@ -4,7 +4,6 @@
 """
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from perpixel.data.faults import Finding, defects_of, everything
 from perpixel.data.folders import Dataset, open_dataset
 from perpixel.data.meaning import Facts, Meaning, label_counts, meaning_of, show
 from perpixel.data.oddities import warnings_of
-from perpixel.data.survey import survey
+from perpixel.data.survey import Tick, survey
 from perpixel.labels import Taxonomy
 
 
@@ -42,8 +41,8 @@ class Checked:
     warnings: tuple[Finding, ...]
 
 
-def check_dataset(data: str | Path, tick: Callable[[int], None] = lambda n: None) -> Checked:
-    """Reads every file of a data folder (or dataset.yaml) once; `tick` is told how many samples were done.
+def check_dataset(data: str | Path, tick: Tick = lambda done, total: None) -> Checked:
+    """Reads every file of a data folder (or dataset.yaml) once; `tick` is told how many samples of how many are done.
 
     Raises:
         UserError: nothing there, or it fits no layout. What is wrong with single files does not raise.

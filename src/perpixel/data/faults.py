@@ -134,7 +134,8 @@ def _values(facts: Facts, meaning: Meaning, rel: Named) -> Iterator[Finding]:
         elif strange:
             shown = ", ".join(f"value {show(v)} on {n} pixel{'s' * (n > 1)}" for v, n in strange.most_common(4))
             unnamed.append(f"{name}: {shown}" + (f" and {len(strange) - 4} more values" if len(strange) > 4 else ""))
-    threshold = " (or set values below 128 to 0, the others to 255)" if meaning.taxonomy.values == ((0,), (255,)) else ""
+    is_binary = meaning.taxonomy.values == ((0,), (255,))
+    threshold = " (or set values below 128 to 0, the others to 255)" if is_binary else ""
     yield from some(
         f"{smooth_pixels} pixels lie between the class values: masks were resized or saved with smoothing or as JPEG",
         smooth, f"make these masks again from their source, resize by nearest neighbour, save as PNG{threshold}",
@@ -179,7 +180,7 @@ def _in_two_splits(facts: Facts, rel: Named) -> Iterator[Finding]:
         places[pair.sample.image].append((split, pair.sample.window))
     shared = (
         f"{rel(image)}: {a} and {b}" for image, uses in places.items()
-        for a, b in sorted({(s, t) for i, (s, v) in enumerate(uses) for t, w in uses[:i] if s != t and _overlap(v, w)})
+        for a, b in sorted({(t, s) for i, (s, v) in enumerate(uses) for t, w in uses[:i] if s != t and _overlap(v, w)})
     )
     yield from some("the same entry in two splits", shared, fix)
 
@@ -188,7 +189,7 @@ def _lists(dataset: Dataset) -> Iterator[Finding]:
     entries = {s: list(dict.fromkeys(_stem(e) for e in v)) for s, v in list_entries(dataset).items()}
     seen = {s.name for samples in dataset.splits.values() for s in samples}
     both = [
-        f"{a}.txt and {b}.txt: {e}" for i, a in enumerate(entries) for b in list(entries)[:i] for e in entries[a]
+        f"{b}.txt and {a}.txt: {e}" for i, a in enumerate(entries) for b in list(entries)[:i] for e in entries[a]
         if e in set(entries[b]) and not {a, b} <= {s for s, v in dataset.splits.items() if e in {x.name for x in v}}
     ]
     yield from some("the same entry in two lists", both, "remove it from one of the lists")

@@ -229,13 +229,20 @@ def _by_split(root: Path) -> Dataset | None:
         return None
     paired = {s: pair(*p) for s, p in folders.items()}
     splits = {s: samples for s, (samples, _) in paired.items()}
-    unpaired = tuple(p for _, alone in paired.values() for p in alone)
+    unpaired = tuple(p for _, alone in paired.values() for p in alone) + _without_folder(*two)
     is_ade = two[0].name == "images" and two[1].name == "annotations" and (two[0] / "training").is_dir()
     taxonomy = ADE20K if is_ade and next(iter(folders.values()))[0].name in ("training", "validation") else None
     layout, name = ("ade20k", "ADE20K") if taxonomy else ("folders by split", root.resolve().name)
     if "val" not in splits and splits.get("train"):
         splits = {**splits, **split_by_hash(splits["train"])}
     return Dataset(root, layout, splits, taxonomy, name, unpaired=unpaired)
+
+
+def _without_folder(images: Path, masks: Path) -> tuple[Path, ...]:
+    """The files of a train or val folder whose counterpart does not exist; test images may go without masks."""
+    names = [s for s in (*SPLITS, *_ALIASES) if _ALIASES.get(s, s) != "test"] if images != masks else []
+    lone = [a / s for s in names for a, b in ((images, masks), (masks, images)) if not (b / s).is_dir()]
+    return tuple(p for folder in lone if folder.is_dir() for p in list_images(folder))
 
 
 def _split_folders(folder: Path) -> tuple[Path, Path] | None:
@@ -251,7 +258,12 @@ def _flat(root: Path) -> Dataset | None:
         return None
     by_name = {s.name: s for s in samples}
     listed = {s: _listed(root / f"{s}.txt", by_name) for s in SPLITS if (root / f"{s}.txt").is_file()}
-    splits = listed if listed.get("train") and listed.get("val") else split_by_hash(samples)
+    if listed.get("train") and listed.get("val"):
+        splits = listed
+    elif listed.get("train"):  # a test list must not leak into train or val
+        splits = {**split_by_hash(listed["train"]), **{s: v for s, v in listed.items() if s == "test"}}
+    else:
+        splits = split_by_hash(samples)
     return Dataset(root, "flat", splits, None, root.resolve().name, unpaired=unpaired)
 
 

@@ -31,15 +31,21 @@ def _classes(facts: Facts, taxonomy: Taxonomy) -> Iterator[Finding]:
     labelled = sum(total.values()) - total[IGNORE]
     untaught = [k for k in range(taxonomy.num_classes) if "train" in facts and not pixels["train"][k]]
     names = taxonomy.names
+    if not labelled:
+        return
     for split in pixels:
         only = [names[k] for k in untaught if pixels[split][k]]
-        yield from some(f"classes that occur in {split} but never in train", only, "move some of their images to train")
+        yield from _named(f"classes that occur in {split} but never in train", only, "move some images to train")
     nowhere = [names[k] for k in untaught if not total[k]]
-    yield from some("classes that never occur", nowhere, "remove them if they are not meant")
-    rare = (f"{names[k]} ({total[k] / labelled:.3%})" for k in range(len(names)) if 0 < total[k] < RARE * labelled)
-    yield from some(
-        f"classes of less than {RARE:.1%} of the pixels", rare, "class weights help; so do more images that hold them"
-    )
+    yield from _named("classes that never occur", nowhere, "remove them if they are not meant")
+    rare = [f"{names[k]} ({total[k] / labelled:.3%})" for k in range(len(names)) if 0 < total[k] < RARE * labelled]
+    fix = "class weights help; so do more images that hold them"
+    yield from _named(f"classes of less than {RARE:.1%} of the pixels", rare, fix)
+
+
+def _named(text: str, names: list[str], fix: str) -> Iterator[Finding]:
+    """A finding about classes, all of them on one line."""
+    yield from some(text, [", ".join(names)] if names else [], fix)
 
 
 def _values(facts: Facts, meaning: Meaning, rel: Named) -> Iterator[Finding]:

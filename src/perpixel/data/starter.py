@@ -6,7 +6,11 @@ import yaml
 
 from perpixel.data.check import Checked
 from perpixel.data.meaning import Meaning, show
+from perpixel.labels import Taxonomy
 from perpixel.labels.taxonomy import Value, default_colours
+
+VOC_BORDER = (224, 224, 192)
+"""Entry 255 of VOC's palette, which its masks have along the borders of objects."""
 
 _HEAD = """\
 # The classes of this data set; rename, merge (several values in one class) or move values to "ignore".
@@ -27,7 +31,7 @@ def starter(checked: Checked) -> str | None:
     """
     meaning, dataset = checked.meaning, checked.dataset
     if meaning.taxonomy is not None:
-        entries = meaning.taxonomy.to_dict()
+        entries = _by_colour(meaning, meaning.taxonomy) or meaning.taxonomy.to_dict()
     elif meaning.needs_names:
         entries = _unnamed(meaning)
     else:
@@ -36,6 +40,18 @@ def starter(checked: Checked) -> str | None:
     lines = [f"name: {_flow(dataset.name)}", f"licence: {_flow(dataset.licence)}", "classes:"]
     lines += [f"  - {_flow(entry)}" for entry in entries["classes"]]
     return head + "\n".join([*lines, f"ignore: {_flow(entries['ignore'])}"]) + "\n"
+
+
+def _by_colour(meaning: Meaning, taxonomy: Taxonomy) -> dict[str, Any] | None:
+    """Classes that a layout numbers, given by their colours, for masks that hold exactly those colours."""
+    found = {v for v in meaning.values.pixels if isinstance(v, tuple)} - {VOC_BORDER}
+    if taxonomy.uses_colours or not found or len(found) < len(meaning.values.pixels.keys() - {VOC_BORDER}):
+        return None
+    if not found <= set(taxonomy.colours) or len(set(taxonomy.colours)) < taxonomy.num_classes:
+        return None
+    ignore = [list(VOC_BORDER)] if VOC_BORDER in meaning.values.pixels else []
+    classes = zip(taxonomy.names, taxonomy.colours, strict=True)
+    return {"classes": [{"name": n, "colour": list(c), "values": [list(c)]} for n, c in classes], "ignore": ignore}
 
 
 def _unnamed(meaning: Meaning) -> dict[str, Any]:

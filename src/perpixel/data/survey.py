@@ -17,6 +17,7 @@ from perpixel.data.folders import Sample, Window
 from perpixel.data.values import Tally, tally
 
 Size = tuple[int, int]
+Tick = Callable[[int, int], None]
 T = TypeVar("T")
 
 
@@ -57,9 +58,9 @@ class PairFacts:
 
 
 def survey(
-    splits: Mapping[str, Sequence[Sample]], tick: Callable[[int], None] = lambda n: None
+    splits: Mapping[str, Sequence[Sample]], tick: Tick = lambda done, total: None
 ) -> dict[str, list[PairFacts]]:
-    """Reads every pair once, in threads; `tick` is told how many samples were done. Nothing decoded is kept.
+    """Reads every pair once, in threads; `tick` is told (done, total) samples. Nothing decoded is kept.
 
     Broken files do not raise: their pair carries the error.
     """
@@ -72,7 +73,7 @@ def survey(
         looked = pool.map(_look, (list(places.values()) for places in jobs.values()))
         for places, facts in zip(jobs.values(), looked, strict=True):
             found.update(zip(places, facts, strict=True))
-            tick(len(places))
+            tick(len(found), sum(map(len, splits.values())))
     return {split: [found[split, i] for i in range(len(samples))] for split, samples in splits.items()}
 
 
