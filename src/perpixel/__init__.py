@@ -27,10 +27,9 @@ _WHERE = {
     "Prediction": "perpixel.infer",
     "evaluate": "perpixel.infer",
     "Recipe": "perpixel.train",
-    "train": "perpixel.train",
 }
 
-__all__ = [*_WHERE, "__version__"]  # noqa: PLE0604
+__all__ = [*_WHERE, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -48,4 +47,4 @@ if TYPE_CHECKING:
     from perpixel.losses import LOSSES
     from perpixel.metrics import ConfusionMatrix
     from perpixel.models import MODELS, build
-    from perpixel.train import Recipe, train
+    from perpixel.train import Recipe

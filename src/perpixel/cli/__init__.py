@@ -34,7 +34,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     pass
@@ -63,5 +65,8 @@ def main() -> None:
             sys.exit(INTERRUPTED)
         if debug:
             raise
-        print(f"perpixel: a fault of ours: {type(error).__name__}: {error}\n(run again with --debug for details)", file=sys.stderr)
+        print(
+            f"perpixel: a fault of ours: {type(error).__name__}: {error}\n(run again with --debug for details)",
+            file=sys.stderr,
+        )
         sys.exit(1)

@@ -25,4 +25,6 @@ def models() -> None:
         info = read_info(folder)
         figure = info.metrics.get("mean_iou")
         measured = f", mIoU {figure:.3f} on {info.data.get('name')} {info.metrics.get('split')}" if figure else ""
-        console.print(f"bundled: {folder.name} ({info.network}, {info.classes.num_classes} classes{measured})", highlight=False)
+        console.print(
+            f"bundled: {folder.name} ({info.network}, {info.classes.num_classes} classes{measured})", highlight=False
+        )

@@ -14,7 +14,9 @@ from perpixel.core.image import SUFFIXES
 
 def predict(
     images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Files, folders or globs.")],
-    model: Annotated[str, typer.Option(metavar="RUN|BUNDLE|NAME", help="A run, a bundle or a bundled model.")] = "street",
+    model: Annotated[
+        str, typer.Option(metavar="RUN|BUNDLE|NAME", help="A run, a bundle or a bundled model.")
+    ] = "street",
     out: Annotated[Path, typer.Option(help="The folder for the results.")] = Path("predictions"),
     flip: Annotated[bool, typer.Option(help="Average with the mirrored image's prediction.")] = False,
     probabilities: Annotated[bool, typer.Option(help="Also write (K, H, W) float16 probabilities as .npy.")] = False,
@@ -68,7 +70,9 @@ def find_images(arguments: list[str]) -> list[Path]:
         elif path.exists():
             matches = [path]
         else:
-            matches = [Path(p) for p in sorted(glob.glob(argument, recursive=True)) if Path(p).suffix.lower() in SUFFIXES]
+            matches = [
+                Path(p) for p in sorted(glob.glob(argument, recursive=True)) if Path(p).suffix.lower() in SUFFIXES
+            ]
         if not matches:
             raise UserError(f"{argument}: no image there; give image files, folders of images or quoted globs")
         found.update(dict.fromkeys(matches))

@@ -11,7 +11,9 @@ from perpixel.core.errors import UserError
 
 
 def train(
-    data: Annotated[str | None, typer.Argument(metavar="DATA", help="A folder of images and masks, or a dataset.yaml.")] = None,
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="A folder of images and masks, or a dataset.yaml.")
+    ] = None,
     model: Annotated[str, typer.Option(help="The network; see perpixel models.")] = "fast_scnn",
     out: Annotated[Path | None, typer.Option(help="The run folder; runs/DATA-MODEL-TIME by default.")] = None,
     recipe: Annotated[Path | None, typer.Option(help="A recipe to follow instead of the model's default.")] = None,
@@ -22,7 +24,8 @@ def train(
     crop: Annotated[str | None, typer.Option(metavar="HxW", help="The size of training samples.")] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of the recipe, such as data.rotate=10.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any key of the recipe, such as data.rotate=10."),
     ] = None,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.")] = None,
     report: Annotated[bool, typer.Option(help="Write report.html at the end.")] = True,
@@ -40,10 +43,19 @@ def train(
             trained = resume_run(resume, reporter)
         else:
             if data is None:
-                raise UserError("give DATA, a folder of images and masks (or --resume RUN); perpixel check DATA says what is in it")
+                raise UserError(
+                    "give DATA, a folder of images and masks (or --resume RUN); perpixel check DATA says what is in it"
+                )
             chosen = load_recipe(recipe) if recipe else default_recipe(model)
-            given = {"data.path": data, "batch_size": batch_size, "optimiser.lr": lr, "seed": seed, "epochs": epochs, "minutes": minutes}
-            changes = {k: v for k, v in given.items() if v is not None}
+            given = {
+                "data.path": data,
+                "batch_size": batch_size,
+                "optimiser.lr": lr,
+                "seed": seed,
+                "epochs": epochs,
+                "minutes": minutes,
+            }
+            changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
             if crop:
                 changes["data.crop"] = _size(crop)
             chosen = chosen.changed({**changes, **_assignments(set_ or [])})

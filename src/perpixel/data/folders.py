@@ -189,9 +189,13 @@ def _voc_taxonomy(root: Path) -> Taxonomy:
     if label_map.is_file():
         rows = [r.split(":") for r in label_map.read_text().splitlines() if r.strip() and not r.startswith("#")]
         colours = [tuple(int(v) for v in r[1].split(",")) for r in rows]
-        return Taxonomy.from_dict({"classes": [
-            {"name": r[0], "colour": list(c), "values": [list(c)]} for r, c in zip(rows, colours, strict=True)
-        ]})
+        return Taxonomy.from_dict(
+            {
+                "classes": [
+                    {"name": r[0], "colour": list(c), "values": [list(c)]} for r, c in zip(rows, colours, strict=True)
+                ]
+            }
+        )
     return VOC
 
 
@@ -284,7 +288,9 @@ def _from_yaml(file: Path) -> Dataset:
         raise UserError(f"{file}: expected keys such as images, masks, classes; got {type(data).__name__}")
     for key in data:
         if key not in (*_YAML_KEYS, "root"):
-            raise UserError(f'{file}: unknown key "{key}"; known: {", ".join(_YAML_KEYS)}.{nearest(str(key), _YAML_KEYS)}')
+            raise UserError(
+                f'{file}: unknown key "{key}"; known: {", ".join(_YAML_KEYS)}.{nearest(str(key), _YAML_KEYS)}'
+            )
     root = (file.parent / data["root"]).resolve() if "root" in data else file.parent
     try:
         taxonomy = Taxonomy.from_dict(data) if "classes" in data else None

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,14 +56,20 @@ def read_labels(sample: Sample, taxonomy: Taxonomy) -> Array:
         return labels
     top, left, height, width = sample.window
     if top + height > labels.shape[0] or left + width > labels.shape[1]:
-        raise UserError(f"{sample.mask}: window {list(sample.window)} lies outside of its {labels.shape[0]}x{labels.shape[1]}")
+        raise UserError(
+            f"{sample.mask}: window {list(sample.window)} lies outside of its {labels.shape[0]}x{labels.shape[1]}"
+        )
     return labels[top : top + height, left : left + width]
 
 
 def size_mismatch(sample: Sample, image: Sequence[int], mask: Sequence[int]) -> str:
     """The words for a mask of another size than its image."""
     turned = tuple(image) == (mask[1], mask[0])
-    hint = "the image is turned by its EXIF orientation, the mask is not: turn the mask" if turned else "they must be equal"
+    hint = (
+        "the image is turned by its EXIF orientation, the mask is not: turn the mask"
+        if turned
+        else "they must be equal"
+    )
     return f"{sample.mask}: the mask is {mask[0]}x{mask[1]} (HxW) but its image is {image[0]}x{image[1]}; {hint}"
 
 
@@ -177,7 +184,7 @@ class _Steps:
 
 def batches(dataset: TrainingSet, stream: Stream, start: int, stop: int, workers: int = 0) -> Iterator[Batch]:
     """The batches of steps `start` to `stop` - 1; the same for any number of workers."""
-    loader: DataLoader[Batch] = DataLoader(
+    loader: DataLoader[Any] = DataLoader(
         dataset,
         batch_sampler=_Steps(stream, start, stop),  # type: ignore[arg-type]
         collate_fn=collate,

@@ -78,7 +78,10 @@ def _random_crop(image: Tensor, labels: Tensor, how: Augmentation, rng: np.rando
     box_h, box_w = min(max(round(h / scale), 1), height), min(max(round(w / scale), 1), width)
     for _ in range(10):
         top, left = int(rng.integers(height - box_h + 1)), int(rng.integers(width - box_w + 1))
-        if how.max_class_share >= 1 or _largest_share(labels[top : top + box_h, left : left + box_w]) <= how.max_class_share:
+        if (
+            how.max_class_share >= 1
+            or _largest_share(labels[top : top + box_h, left : left + box_w]) <= how.max_class_share
+        ):
             break
     size = [min(h, max(1, round(box_h * scale))), min(w, max(1, round(box_w * scale)))]
     image = F.resized_crop(image, top, left, box_h, box_w, size, BILINEAR, antialias=True)

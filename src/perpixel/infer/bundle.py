@@ -1,16 +1,17 @@
 """A bundle: what training leaves and everything else takes.
 
-    BUNDLE/
-      model.safetensors   the weights, no pickle
-      model.json          network, classes, preprocessing, what was measured and on what, the weights' SHA-256
+BUNDLE/
+  model.safetensors   the weights, no pickle
+  model.json          network, classes, preprocessing, what was measured and on what, the weights' SHA-256
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, FiniteFloat, PositiveFloat, PositiveInt, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -37,10 +38,10 @@ class BundleInfo(BaseModel):
     network: str
     options: dict[str, Any] = {}
     taxonomy: dict[str, Any]
-    channels: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    short_side: int | None = None
+    channels: PositiveInt
+    mean: tuple[FiniteFloat, ...]
+    std: tuple[PositiveFloat, ...]
+    short_side: PositiveInt | None = None
     training: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
     data: dict[str, Any] = {}
@@ -93,13 +94,21 @@ def read_info(folder: Path) -> BundleInfo:
     """
     file = folder / INFO
     try:
-        info = BundleInfo.model_validate_json(file.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError, OSError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
+        data = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(data, dict) and data.get("format", FORMAT) != FORMAT:
+            raise UserError(f'{file}: written as "{data["format"]}", this perpixel reads "{FORMAT}"; update perpixel')
+        info = BundleInfo.model_validate(data)
+        _ = info.classes, info.preprocessing
+    except UserError as error:
+        raise error if str(file) in str(error) else UserError(f"{file}: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{file}: not a bundle's description ({where + ': ' if where else ''}{first['msg']})") from error
-    if info.format != FORMAT:
-        raise UserError(f'{file}: written as "{info.format}", this perpixel reads "{FORMAT}"; update perpixel')
+        raise UserError(
+            f"{file}: not a bundle's description ({where + ': ' if where else ''}{first['msg']})"
+        ) from error
+    except (ValueError, OSError, RecursionError) as error:
+        raise UserError(f"{file}: not a bundle's description ({_line(error)})") from error
     return info
 
 
@@ -112,13 +121,29 @@ def load_bundle(path_or_name: str | Path) -> tuple[nn.Module, BundleInfo]:
     folder = find_bundle(path_or_name)
     info = read_info(folder)
     state = read_weights(folder / WEIGHTS, info.sha256)
-    model = build(info.network, num_classes=info.classes.num_classes, in_channels=info.channels, **info.options)
+    model = _empty_network(info, folder / INFO)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:160]
-        raise UserError(f"{folder / WEIGHTS}: these are not the weights of {info.network} ({reason})") from error
+        raise UserError(f"{folder / WEIGHTS}: these are not the weights of {info.network} ({_line(error)})") from error
     return model.eval(), info
+
+
+def without_download(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a network whose weights come from elsewhere: `pretrained` must not fetch what is replaced at once."""
+    return {**options, "pretrained": False} if "pretrained" in options else dict(options)
+
+
+def _empty_network(info: BundleInfo, file: Path) -> nn.Module:
+    classes, options = info.classes.num_classes, without_download(info.options)
+    try:
+        return build(info.network, num_classes=classes, in_channels=info.channels, **options)
+    except Exception as error:  # networks raise whatever they like for options that make no sense
+        raise UserError(f"{file}: the network cannot be built with {info.options} ({_line(error)})") from error
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:160]
 
 
 def read_weights(file: Path, sha256: str) -> dict[str, torch.Tensor]:
@@ -130,8 +155,10 @@ def read_weights(file: Path, sha256: str) -> dict[str, torch.Tensor]:
     if not file.is_file():
         raise UserError(f"{file}: no such file; the bundle is incomplete, copy it again")
     if sha256_file(file) != sha256:
-        raise UserError(f"{file}: the SHA-256 is not the one in {INFO}; the file is truncated or altered, copy it again")
+        raise UserError(
+            f"{file}: the SHA-256 is not the one in {INFO}; the file is truncated or altered, copy it again"
+        )
     try:
         return load_file(file)
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{file}: not a safetensors file ({error})") from error
+        raise UserError(f"{file}: not a safetensors file ({_line(error)})") from error

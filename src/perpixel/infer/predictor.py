@@ -173,7 +173,9 @@ def as_array(image: ImageLike) -> Array:
         return read_image(image)
     if isinstance(image, Image.Image):
         grey = image.mode in ("1", "L", "LA")
-        return np.asarray(image.convert("L" if grey else "RGB"))[..., None] if grey else np.asarray(image.convert("RGB"))
+        return (
+            np.asarray(image.convert("L" if grey else "RGB"))[..., None] if grey else np.asarray(image.convert("RGB"))
+        )
     array = image[..., None] if image.ndim == 2 else image
     if array.ndim != 3 or array.dtype not in (np.uint8, np.uint16, np.float32) or 0 in array.shape:
         raise UserError(f"expected (H, W, C) uint8, uint16 or float32, got {image.dtype} {image.shape}")

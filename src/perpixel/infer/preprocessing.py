@@ -28,7 +28,9 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if len(self.mean) != self.channels or len(self.std) != self.channels:
-            raise UserError(f"{self.channels} channels need as many means and stds, got {len(self.mean)} and {len(self.std)}")
+            raise UserError(
+                f"{self.channels} channels need as many means and stds, got {len(self.mean)} and {len(self.std)}"
+            )
 
     def __call__(self, image: Array, where: str = "image") -> Tensor:
         """(H, W, C) uint8, uint16 or float32 to (1, channels, h, w) float32, normalised, at the working size.

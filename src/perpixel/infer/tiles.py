@@ -1,6 +1,7 @@
 """Large images in overlapping tiles, so that memory is bounded by the tile and not by the image."""
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -24,7 +25,9 @@ def tiled_logits(logits: Callable[[Tensor], Tensor], image: Tensor, tile: int, o
             part = logits(image[..., top : top + tile, left : left + tile])
             if result is None:
                 result = torch.empty(1, part.shape[1], height, width, device=part.device)
-            result[..., keep_top:bottom, keep_left:right] = part[..., keep_top - top : bottom - top, keep_left - left : right - left]
+            result[..., keep_top:bottom, keep_left:right] = part[
+                ..., keep_top - top : bottom - top, keep_left - left : right - left
+            ]
     assert result is not None
     return result
 
@@ -40,6 +43,5 @@ def _spans(length: int, tile: int, overlap: int) -> Iterator[tuple[int, int, int
         return
     step = max(tile - overlap, 1)
     starts = [*range(0, length - tile, step), length - tile]
-    edges = [0, *((a + tile + b + 1) // 2 for a, b in zip(starts, starts[1:], strict=False)), length]
-    for start, low, high in zip(starts, edges, edges[1:], strict=False):
-        yield start, low, high
+    edges = [0, *((a + tile + b + 1) // 2 for a, b in pairwise(starts)), length]
+    yield from zip(starts, edges, edges[1:], strict=False)

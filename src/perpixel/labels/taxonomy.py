@@ -60,7 +60,9 @@ class Taxonomy:
         if not 1 <= k <= _UNKNOWN:
             raise UserError(f"a taxonomy has 1 to {_UNKNOWN} classes, got {k}")
         if len(self.colours) != k or len(self.values) != k:
-            raise UserError(f"{k} class names need {k} colours and values, got {len(self.colours)} and {len(self.values)}")
+            raise UserError(
+                f"{k} class names need {k} colours and values, got {len(self.colours)} and {len(self.values)}"
+            )
         _refuse_repeats("class name", self.names)
         _refuse_repeats("mask value", [v for values in (*self.values, self.ignore) for v in values])
         spoken_for = self.values if self.ignore == (IGNORE,) else (*self.values, self.ignore)
@@ -161,7 +163,9 @@ class Taxonomy:
         colours = [_colour(e.get("colour", e.get("color", defaults[i])), e["name"]) for i, e in enumerate(entries)]
         values = [_values(e.get("values", e.get("value", i)), e["name"]) for i, e in enumerate(entries)]
         if any(not isinstance(v, int) for vs in values for v in vs) and not any("colour" in e for e in entries):
-            colours = [next((v for v in vs if not isinstance(v, int)), c) for vs, c in zip(values, colours, strict=True)]
+            colours = [
+                next((v for v in vs if not isinstance(v, int)), c) for vs, c in zip(values, colours, strict=True)
+            ]
         ignore = _values(data.get("ignore", IGNORE), "ignore") if data.get("ignore", IGNORE) != [] else ()
         named = {v for vs in values for v in vs}
         if "ignore" not in data and IGNORE in named:
@@ -212,7 +216,9 @@ def _refuse_repeats(what: str, items: Iterable[Any]) -> None:
 
 
 def _colour(value: Any, name: str) -> Colour:
-    if not (isinstance(value, list | tuple) and len(value) == 3 and all(isinstance(v, int) and 0 <= v <= 255 for v in value)):
+    if not (
+        isinstance(value, list | tuple) and len(value) == 3 and all(isinstance(v, int) and 0 <= v <= 255 for v in value)
+    ):
         raise UserError(f"the colour of {name!r} must be three numbers from 0 to 255, got {value!r}")
     return (value[0], value[1], value[2])
 

@@ -1,8 +1,8 @@
 """Checkpoints to resume from: safetensors and JSON, written aside and renamed, the one before kept.
 
-    RUN/last/state.safetensors   model, moving average, optimiser, random state
-    RUN/last/state.json          step and the rest, the SHA-256 of the tensors and of itself
-    RUN/previous/                the checkpoint before, taken when last/ is damaged
+RUN/last/state.safetensors   model, moving average, optimiser, random state
+RUN/last/state.json          step and the rest, the SHA-256 of the tensors and of itself
+RUN/previous/                the checkpoint before, taken when last/ is damaged
 """
 
 import hashlib

@@ -137,7 +137,9 @@ class _Run:
                 self._steps()
             except Interrupted:
                 self._save()
-                self.report.line(f"interrupted at step {self.progress.step}; go on with: perpixel train --resume {self.folder}")
+                self.report.line(
+                    f"interrupted at step {self.progress.step}; go on with: perpixel train --resume {self.folder}"
+                )
                 raise
         if main:
             self._finish()
@@ -229,7 +231,12 @@ class _Run:
             self._say_collapsed(confusion.truth_pixels, confusion.predicted_pixels)
             if mean_iou > p.best:
                 p.best = mean_iou
-                training = {"step": p.step, "steps": self.steps, "epochs": p.step / self._steps_per_epoch(), "seconds": p.seconds}
+                training = {
+                    "step": p.step,
+                    "steps": self.steps,
+                    "epochs": p.step / self._steps_per_epoch(),
+                    "seconds": p.seconds,
+                }
                 metrics = {**measured.results, "split": self.recipe.data.val_split, "images": len(self.plan.val)}
                 save_bundle(self.folder / "best", predictor.model, self.plan.bundle_info(training, metrics))
         p.evaluated = p.step
@@ -324,7 +331,9 @@ class _Run:
             training = {"step": self.steps, "steps": self.steps, "seconds": self.progress.seconds}
             save_bundle(self.folder / "best", self._predictor().model, self.plan.bundle_info(training, {}))
         self._save()
-        self.report.line(f"done      {self.steps} steps in {clock(self.progress.seconds)}; the model is {self.folder / 'best'}")
+        self.report.line(
+            f"done      {self.steps} steps in {clock(self.progress.seconds)}; the model is {self.folder / 'best'}"
+        )
 
     def _write_history(self) -> None:
         text = io.StringIO()
@@ -350,7 +359,13 @@ class _Run:
 
     def _rate(self) -> float:
         p = self.progress
-        return p.step * self.recipe.batch_size * self.recipe.accumulate * self.accelerator.num_processes / max(p.seconds, 1e-9)
+        return (
+            p.step
+            * self.recipe.batch_size
+            * self.recipe.accumulate
+            * self.accelerator.num_processes
+            / max(p.seconds, 1e-9)
+        )
 
     def _tell(self, loss: float, lr: float) -> None:
         p = self.progress
@@ -424,7 +439,7 @@ class _Run:
                 raise KeyboardInterrupt
             self.stop = True
 
-        before: dict[int, Callable[..., Any] | int | None] = {}
+        before: dict[signal.Signals, Callable[..., Any] | int | None] = {}
         try:
             for number in (signal.SIGINT, signal.SIGTERM):
                 before[number] = signal.signal(number, ask)

@@ -76,7 +76,7 @@ class Plan:
             + (f" x {recipe.accumulate} accumulated" if recipe.accumulate > 1 else ""),
             f"loss      {' + '.join(str(t.get('name')) for t in recipe.loss.terms)}, class weights "
             f"{recipe.loss.class_weights if isinstance(recipe.loss.class_weights, str) else 'given'}: {', '.join(frequent)}",
-            f"evaluate  {len(self.val)} whole images of split \"{data.val_split}\" at their own size; best by mIoU"
+            f'evaluate  {len(self.val)} whole images of split "{data.val_split}" at their own size; best by mIoU'
             if self.val
             else f'evaluate  nothing: there is no split "{data.val_split}"; the last weights are kept',
         ]

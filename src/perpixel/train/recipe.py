@@ -166,7 +166,9 @@ def parse(data: Any, where: str) -> Recipe:
 
 def _all_keys() -> list[str]:
     parts = {name: field.annotation for name, field in Recipe.model_fields.items()}
-    nested = [f"{n}.{k}" for n, a in parts.items() if isinstance(a, type) and issubclass(a, Part) for k in a.model_fields]
+    nested = [
+        f"{n}.{k}" for n, a in parts.items() if isinstance(a, type) and issubclass(a, Part) for k in a.model_fields
+    ]
     return [*parts, *nested]
 
 
