@@ -53,11 +53,10 @@ def _values(facts: Facts, meaning: Meaning, rel: Named) -> Iterator[Finding]:
     yield from some("masks stored as JPEG, which alters values along borders", jpeg, "make them again as PNG")
     if meaning.taxonomy is None:
         return
-    if meaning.inferred and meaning.taxonomy.num_classes > MANY_CLASSES:
-        yield Finding(
-            f"{meaning.taxonomy.num_classes} classes", ("values 0 to " + str(meaning.taxonomy.num_classes - 1),),
-            "if these number single objects (instances), make masks that number classes",
-        )
+    if meaning.inferred and (_number_objects(facts) or meaning.taxonomy.num_classes > MANY_CLASSES):
+        last = meaning.taxonomy.num_classes - 1
+        fix = "if so, make masks that number classes instead (1 for every object of a kind)"
+        yield Finding("the mask values may number single objects (instances)", (f"values 0 to {last}",), fix)
     if meaning.inferred and meaning.taxonomy.values == ((0,), (1,)):
         yield from _two_codes(facts, rel)
     blank = (
@@ -65,6 +64,12 @@ def _values(facts: Facts, meaning: Meaning, rel: Named) -> Iterator[Finding]:
         if split == "train" and p.mask is not None and set(label_counts(p.mask, meaning.taxonomy)[0]) == {IGNORE}
     )
     yield from some("training masks of ignored pixels alone", blank, "they teach nothing; label or remove them")
+
+
+def _number_objects(facts: Facts) -> bool:
+    """Whether every mask holds exactly 0 to m, with many different m: classes leave gaps, counted objects do not."""
+    held = [set(p.mask.tally.pixels) - {IGNORE} for _, p in everything(facts) if p.mask is not None]
+    return all(values == set(range(len(values))) for values in held) and len({len(values) for values in held}) >= 4
 
 
 def _two_codes(facts: Facts, rel: Named) -> Iterator[Finding]:
