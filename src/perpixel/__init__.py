@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from perpixel.core import IGNORE
     from perpixel.core.errors import UserError
     from perpixel.data.folders import open_dataset
-    from perpixel.infer import Prediction, Predictor, evaluate, load
+    from perpixel.infer import Prediction, Predictor, evaluate, load  # type: ignore[no-redef]
     from perpixel.labels import Taxonomy
     from perpixel.losses import LOSSES
     from perpixel.metrics import ConfusionMatrix

@@ -244,7 +244,7 @@ def _f1(real: Ints, found: Ints, reach: float) -> float:
 
 def _share_near(points: Ints, others: Ints, reach: float) -> float:
     distances, _ = cKDTree(others).query(points, distance_upper_bound=reach + 1)
-    return float((distances <= reach).mean())
+    return float(np.mean(distances <= reach))
 
 
 def _band(labels: NDArray[Any], ignored: Flags, width: int) -> Flags:
