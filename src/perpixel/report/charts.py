@@ -51,7 +51,8 @@ def _best(axes: Axes, x: float, y: float) -> str:
     px, py = axes.px(x), axes.py(y)
     anchor = "end" if px > WIDTH * 0.75 else "middle" if px > LEFT + 40 else "start"
     above = py - 10 if py > TOP + 12 else py + 20
-    return f'<circle class="best" cx="{px}" cy="{py}" r="5"/><text class="mark" x="{px}" y="{above}" text-anchor="{anchor}">{y:.4f}</text>'
+    text = f'<text class="mark" x="{px}" y="{above}" text-anchor="{anchor}">{y:.4f}</text>'
+    return f'<circle class="best" cx="{px}" cy="{py}" r="5"/>{text}'
 
 
 def histogram(values: Sequence[float], says: str, x_label: str, bins: int = 20) -> Markup:
@@ -61,7 +62,7 @@ def histogram(values: Sequence[float], says: str, x_label: str, bins: int = 20) 
         counts[min(int(v * bins), bins - 1)] += 1
     ticks = [t for t in nice_ticks(0, max(counts)) if t == int(t)]
     axes = Axes((0.0, 1.0), (0.0, max(ticks[-1], max(counts))))
-    bars = [_bar(axes, i / bins, (i + 1) / bins, n, "bar") for i, n in enumerate(counts) if n]
+    bars = [_bar(axes, i / bins, (i + 1) / bins, n) for i, n in enumerate(counts) if n]
     return _svg([*_frame(axes, nice_ticks(0, 1), ticks, x_label), *bars], says)
 
 
@@ -78,7 +79,7 @@ def reliability(table: dict[str, list[float | None]], says: str) -> Markup:
     for low, high, count, confidence, accuracy in zip(*(table[k] for k in _COLUMNS), strict=True):
         if count and low is not None and high is not None and confidence is not None and accuracy is not None:
             opacity = 0.25 + 0.75 * math.sqrt(count / most)
-            parts.append(_bar(axes, low, high, accuracy, "bar", opacity))
+            parts.append(_bar(axes, low, high, accuracy, opacity))
             parts.append(f'<circle class="gap" cx="{axes.px(confidence)}" cy="{axes.py(accuracy)}" r="3"/>')
     diagonal = f'<line class="ideal" x1="{axes.px(0)}" y1="{axes.py(0)}" x2="{axes.px(1)}" y2="{axes.py(1)}"/>'
     ticks = nice_ticks(0, 1)
@@ -106,10 +107,11 @@ def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
     return [float(f"{i * step:.10g}") for i in range(first, last + 1)]
 
 
-def _bar(axes: Axes, left: float, right: float, height: float, kind: str, opacity: float = 1.0) -> str:
+def _bar(axes: Axes, left: float, right: float, height: float, opacity: float = 1.0) -> str:
     x, y = axes.px(left), axes.py(height)
     width, tall = max(axes.px(right) - x - 1.5, 0.5), axes.py(0) - y
-    return f'<rect class="{kind}" x="{x + 0.75:.1f}" y="{y}" width="{width:.1f}" height="{tall:.1f}" opacity="{opacity:.2f}"/>'
+    place = f'x="{x + 0.75:.1f}" y="{y}" width="{width:.1f}" height="{tall:.1f}"'
+    return f'<rect class="bar" {place} opacity="{opacity:.2f}"/>'
 
 
 def _frame(axes: Axes, x_ticks: Sequence[float], y_ticks: Sequence[float], x_label: str) -> list[str]:
@@ -121,7 +123,8 @@ def _frame(axes: Axes, x_ticks: Sequence[float], y_ticks: Sequence[float], x_lab
         parts.append(f'<text class="tick" x="{LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{_number(t)}</text>')
     for t in x_ticks:
         if t <= axes.x[1] * 1.0001:
-            parts.append(f'<text class="tick" x="{axes.px(t)}" y="{bottom + 16}" text-anchor="middle">{_number(t)}</text>')
+            place = f'x="{axes.px(t)}" y="{bottom + 16}" text-anchor="middle"'
+            parts.append(f'<text class="tick" {place}>{_number(t)}</text>')
     middle = (LEFT + right) / 2
     parts.append(f'<text class="tick" x="{middle}" y="{HEIGHT - 4}" text-anchor="middle">{escape(x_label)}</text>')
     return parts

@@ -1,6 +1,5 @@
 """From counts to what the page's tables say: classes, confusions, calibration."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +9,13 @@ import numpy as np
 from perpixel.labels import Taxonomy
 from perpixel.metrics import ConfusionMatrix
 
-PER_CLASS = (
-    ("iou", "IoU"),
-    ("class_accuracy", "accuracy"),
-    ("boundary_f1", "boundary F1"),
-    ("boundary_iou", "boundary IoU"),
-    ("trimap", "trimap IoU"),
-)
+PER_CLASS = {
+    "iou": "IoU",
+    "class_accuracy": "accuracy",
+    "boundary_f1": "boundary F1",
+    "boundary_iou": "boundary IoU",
+    "trimap": "trimap IoU",
+}
 LEAST_SHARE = 0.01
 
 
@@ -28,6 +27,15 @@ class ClassRow:
     colour: str
     share: float | None
     values: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """The titles of the figures, a row a class, and the mean of each figure."""
+
+    titles: tuple[str, ...]
+    rows: tuple[ClassRow, ...]
+    means: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
@@ -50,18 +58,22 @@ def css_colour(colour: tuple[int, int, int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
-def class_table(
-    taxonomy: Taxonomy, results: Mapping[str, Any], matrix: ConfusionMatrix | None
-) -> tuple[tuple[str, ...], tuple[ClassRow, ...]]:
-    """The titles of the per-class figures that the results have, and a row for each class."""
-    columns = [(title, _per_class(results.get(key), taxonomy.num_classes)) for key, title in PER_CLASS]
-    columns = [(title, values) for title, values in columns if values is not None]
-    shares = _shares(matrix)
+def class_table(taxonomy: Taxonomy, results: Mapping[str, Any], matrix: ConfusionMatrix | None) -> ClassTable:
+    """The per-class figures that the results have, their means as the results give them, and a row for each class."""
+    per_class = {key: _per_class(results.get(key), taxonomy.num_classes) for key in PER_CLASS}
+    columns = {key: values for key, values in per_class.items() if values is not None}
+    shares = _shares(matrix) or [None] * taxonomy.num_classes
     rows = tuple(
-        ClassRow(name, css_colour(taxonomy.colours[i]), shares[i] if shares else None, tuple(v[i] for _, v in columns if v))
-        for i, name in enumerate(taxonomy.names)
+        ClassRow(name, css_colour(colour), shares[i], tuple(values[i] for values in columns.values()))
+        for i, (name, colour) in enumerate(zip(taxonomy.names, taxonomy.colours, strict=True))
     )
-    return tuple(title for title, _ in columns), rows
+    return ClassTable(tuple(PER_CLASS[k] for k in columns), rows, tuple(_mean(results, k) for k in columns))
+
+
+def _mean(results: Mapping[str, Any], key: str) -> float | None:
+    found = results.get(key)
+    value = found.get("mean") if isinstance(found, Mapping) else results.get(f"mean_{key}")
+    return float(value) if value is not None else None
 
 
 def _per_class(found: Any, num_classes: int) -> list[float | None] | None:
@@ -69,7 +81,7 @@ def _per_class(found: Any, num_classes: int) -> list[float | None] | None:
     return values if isinstance(values, list) and len(values) == num_classes else None
 
 
-def _shares(matrix: ConfusionMatrix | None) -> list[float]:
+def _shares(matrix: ConfusionMatrix | None) -> list[float | None]:
     if matrix is None or not matrix.truth_pixels.any():
         return []
     return [float(v) for v in matrix.truth_pixels / matrix.truth_pixels.sum()]
@@ -112,17 +124,17 @@ def calibration_words(calibration: Mapping[str, Any]) -> str:
     accuracy = sum(n * a for n, _, a in filled) / total
     gap = confidence - accuracy
     verdict = "over-confident" if gap > 0.02 else "under-confident" if gap < -0.02 else "about as sure as it is right"
-    return f"The model is {verdict}: its mean confidence is {percent(confidence)}, and {percent(accuracy)} of the pixels are right."
+    mean = f"its mean confidence is {percent(confidence)}, and {percent(accuracy)} of the pixels are right"
+    return f"The model is {verdict}: {mean}."
 
 
 def percent(share: float) -> str:
     """A share for reading.
 
     >>> percent(0.314), percent(0.042), percent(0.00004), percent(0)
-    ('31 %', '4.2 %', '<0.1 %', '0 %')
+    ('31\xa0%', '4.2\xa0%', '<0.1\xa0%', '0\xa0%')
     """
-    if not share or math.isnan(share):
-        return "0 %" if not share else "-"
-    if share < 0.001:
-        return "<0.1 %"
-    return f"{share * 100:.1f} %" if share < 0.0995 else f"{share * 100:.0f} %"
+    if 0 < share < 0.001:
+        return "<0.1\N{NO-BREAK SPACE}%"
+    digits = 1 if 0 < share < 0.0995 else 0
+    return f"{share * 100:.{digits}f}\N{NO-BREAK SPACE}%"

@@ -16,6 +16,7 @@ from perpixel.data.folders import Dataset, Sample, open_dataset
 from perpixel.data.loader import read_pair
 from perpixel.infer import Evaluated, Predictor, evaluate, load
 from perpixel.labels import Taxonomy
+from perpixel.models import build
 from perpixel.report.charts import histogram, line_chart, reliability
 from perpixel.report.figures import (
     LEAST_SHARE,
@@ -32,7 +33,8 @@ from perpixel.report.run import RunFolder, read_run
 
 PICTURED = 4
 LARGEST_MATRIX = 30
-LISTED = 10
+LISTED = 8
+TOP = 40
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ def write_report(run: str | Path, data: str | None = None, split: str = "val") -
             raise
         note = str(error)
     page = _template().render(_context(folder, measured, note))
-    write_text(folder.path / "report.html", page)
+    # a file's name may hold bytes that are no text; they must not cost the page
+    write_text(folder.path / "report.html", page.encode("utf-8", "backslashreplace").decode())
     return folder.path / "report.html"
 
 
@@ -88,9 +91,8 @@ def _measure(run: RunFolder, data: str | None, split: str) -> Measured:
 
 def _template() -> Any:
     folder = Path(__file__).parent
-    environment = Environment(
-        loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined)
+    environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters |= {"percent": percent, "number": _number}
     return environment.get_template("template.html.j2")
 
@@ -102,20 +104,18 @@ def _number(value: float | None, digits: int = 3) -> str:
 def _context(run: RunFolder, measured: Measured | None, note: str) -> dict[str, Any]:
     taxonomy = measured.predictor.taxonomy if measured else run.info.classes if run.info else None
     results = measured.evaluated.results if measured else dict(run.info.metrics) if run.info else {}
-    name = run.info.data.get("name") if run.info else None
+    matrix = measured.evaluated.evaluation.confusion if measured else None
     return {
-        "title": f"{run.recipe.model.name} on {(measured.dataset.name if measured else name) or Path(run.recipe.data.path).name}",
+        "title": _title(run, measured),
         "note": note,
         "measured": measured is not None,
         "results": results,
         "facts": _facts(run, measured, results),
-        "parameters": sum(p.numel() for p in measured.predictor.model.parameters()) if measured else None,
+        "parameters": _parameters(run),
         "legend": _legend(taxonomy),
         "curves": _curves(run),
         "evaluations": [r for r in run.history if "val_mean_iou" in r],
-        "classes": class_table(taxonomy, results, measured.evaluated.evaluation.confusion if measured else None)
-        if taxonomy and results
-        else None,
+        "classes": class_table(taxonomy, results, matrix) if taxonomy and results else None,
         "confusion": _confusion(measured) if measured else None,
         "calibration": _calibration(results),
         "images": _images(measured) if measured else None,
@@ -124,6 +124,20 @@ def _context(run: RunFolder, measured: Measured | None, note: str) -> dict[str, 
         "version": perpixel.__version__,
         "written": f"{datetime.now():%Y-%m-%d %H:%M}",
     }
+
+
+def _parameters(run: RunFolder) -> int | None:
+    """How many the network has, whether or not its weights can be read."""
+    if run.info is None:
+        return None
+    k, c = run.info.classes.num_classes, run.info.channels
+    model = build(run.info.network, num_classes=k, in_channels=c, **run.info.options)
+    return sum(p.numel() for p in model.parameters())
+
+
+def _title(run: RunFolder, measured: Measured | None) -> str:
+    name = measured.dataset.name if measured else run.info.data.get("name") if run.info else ""
+    return f"{run.recipe.model.name} on {name or Path(run.recipe.data.path).name}"
 
 
 def _facts(run: RunFolder, measured: Measured | None, results: dict[str, Any]) -> dict[str, str]:
@@ -136,12 +150,17 @@ def _facts(run: RunFolder, measured: Measured | None, results: dict[str, Any]) -
         "measured on": f"{_count(results.get('images'), 'image')} of split {split}" if split else "",
         "data": str(measured.dataset.root if measured else run.recipe.data.path),
         "data licence": str(licence or ""),
-        "trained on": _count(about.get("train_images"), "image") + f" of split {run.recipe.data.train_split}",
+        "trained on": _trained_on(run, about),
         "training": _training(training),
-        "model of": run.trained_on(),
+        "model saved": run.trained_on(),
         "command": str(run.environment.get("command", "")),
     }
     return {k: v for k, v in facts.items() if v}
+
+
+def _trained_on(run: RunFolder, about: dict[str, Any]) -> str:
+    name = about.get("name") or Path(run.recipe.data.path).name
+    return f"{_count(about.get('train_images'), 'image')} of split {run.recipe.data.train_split} of {name}"
 
 
 def _training(training: dict[str, Any]) -> str:
@@ -182,10 +201,10 @@ def _curves(run: RunFolder) -> list[tuple[str, Any]]:
 def _confusion(measured: Measured) -> dict[str, Any]:
     matrix, taxonomy = measured.evaluated.evaluation.confusion, measured.predictor.taxonomy
     pairs = confusions(matrix, taxonomy)
-    small = taxonomy.num_classes <= LARGEST_MATRIX
     return {
-        "rows": row_shares(matrix) if small else None,
-        "by_share": [c for c in pairs if c.share >= LEAST_SHARE][: LISTED if small else 3 * LISTED],
+        "rows": row_shares(matrix) if taxonomy.num_classes <= LARGEST_MATRIX else None,
+        "by_share": [c for c in pairs if c.share >= LEAST_SHARE][:LISTED],
+        "top": pairs[:TOP],
         "by_pixels": sorted(pairs, key=lambda c: -c.pixels)[:LISTED],
         "never": never_predicted(matrix, taxonomy),
     }

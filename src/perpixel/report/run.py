@@ -17,7 +17,7 @@ Row = dict[str, float]
 
 @dataclass(frozen=True)
 class RunFolder:
-    """What is in the folder of a run. `info` is None when no model was kept yet; history and environment may be empty."""
+    """What is in a run's folder. `info` is None when no model was kept yet; history and environment may be empty."""
 
     path: Path
     recipe: Recipe
