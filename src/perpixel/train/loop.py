@@ -252,21 +252,25 @@ class _Run:
         return Predictor(model, plan.preprocessing, plan.taxonomy, device=str(self.device))
 
     def _decide_steps(self) -> None:
-        """The number of steps from epochs, or from minutes by the rate of the first steps (which are then undone)."""
-        recipe = self.recipe
+        """Fixes the number of steps and of evaluations, from epochs, or from minutes by the rate of the first steps
+        (which are then undone). The recipe that is saved says both."""
+        recipe, evaluations = self.recipe, EVALUATIONS
         if recipe.minutes is None:
             self.steps = max(1, round((recipe.epochs or 50) * self._steps_per_epoch()))
         else:
             step, image = self._measure()
-            spent = time.monotonic() - self.started
-            left = recipe.minutes * 60 - spent - EVALUATIONS * image * len(self.plan.val)
-            self.steps = max(1, int(left / step))
+            left = recipe.minutes * 60 - (time.monotonic() - self.started)
+            once = image * len(self.plan.val)
+            evaluations = min(EVALUATIONS, max(2, int(0.05 * left / once))) if once else 1
+            self.steps = max(1, int((left - evaluations * once) / step))
             rate = recipe.batch_size * recipe.accumulate * self.accelerator.num_processes / step
             self.report.line(
                 f"time      {recipe.minutes:g} minutes at {rate:.1f} images/s are {self.steps} steps "
                 f"({self.steps / self._steps_per_epoch():.1f} epochs); from here on the run is fixed"
             )
-        self.recipe = recipe.model_copy(update={"steps": self.steps, "epochs": None, "minutes": None})
+        every = recipe.evaluate_every or math.ceil(self.steps / evaluations) / self._steps_per_epoch()
+        fixed = {"steps": self.steps, "epochs": None, "minutes": None, "evaluate_every": every}
+        self.recipe = recipe.model_copy(update=fixed)
 
     def _measure(self) -> tuple[float, float]:
         """Seconds of one step and of evaluating one image."""
@@ -398,9 +402,9 @@ class _Run:
             self.report.line(f"          never predicted: {', '.join(never)}")
 
     def _evaluate_every(self) -> int:
-        if self.recipe.evaluate_every is not None:
-            return max(1, round(self.recipe.evaluate_every * self._steps_per_epoch()))
-        return max(1, math.ceil(self.steps / EVALUATIONS))
+        """In steps."""
+        epochs = self.recipe.evaluate_every
+        return max(1, round(epochs * self._steps_per_epoch()) if epochs else math.ceil(self.steps / EVALUATIONS))
 
     def _steps_per_epoch(self) -> float:
         return self.plan.steps_per_epoch / self.accelerator.num_processes
