@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,20 +34,29 @@ def evaluate(
         write_text(out, json.dumps(results, indent=2) + "\n")
 
 
-def _show(results: dict, names: tuple[str, ...]) -> None:  # type: ignore[type-arg]
+def _show(results: dict[str, Any], names: tuple[str, ...]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
-    per_class = {k: v for k, v in results.items() if isinstance(v, list) and len(v) == len(names)}
-    table = Table("class", *(k.replace("_", " ") for k in per_class))
+    nested = {k: v for k, v in results.items() if isinstance(v, dict) and "per_class" in v}
+    columns = {"iou": results["iou"], "class_accuracy": results["class_accuracy"]}
+    columns |= {k: v["per_class"] for k, v in nested.items()}
+    means = {"iou": results["mean_iou"], "class_accuracy": results["mean_class_accuracy"]}
+    means |= {k: v["mean"] for k, v in nested.items()}
+    table = Table("class", show_footer=True)
+    table.columns[0].footer = "mean"
+    for key in columns:
+        table.add_column(key.replace("_", " "), _number(means[key]), justify="right")
     for i, name in enumerate(names):
-        table.add_row(name, *(_number(v[i]) for v in per_class.values()))
+        table.add_row(name, *(_number(values[i]) for values in columns.values()))
+    console = Console(highlight=False)
     console.print(table)
-    for key, value in results.items():
-        if isinstance(value, int | float | str) or value is None:
-            console.print(f"{key.replace('_', ' '):28}{_number(value)}", markup=False)
+    print(f"mIoU {_number(results['mean_iou'])}  pixel accuracy {_number(results['pixel_accuracy'])}", end="")
+    print(f"  frequency-weighted IoU {_number(results['frequency_weighted_iou'])}", end="")
+    error = results.get("calibration", {}).get("error")
+    print(f"  calibration error {_number(error)}" if error is not None else "")
+    print(f"{results['images']} images of {results['data']}, split {results['split']}: {results['convention']}")
 
 
-def _number(value: object) -> str:
-    return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
