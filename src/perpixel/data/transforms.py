@@ -145,9 +145,13 @@ def to_tensor(image: Array) -> Tensor:
 
 
 def resize_short_side(image: Tensor, labels: Tensor | None, short_side: int) -> tuple[Tensor, Tensor | None]:
-    """Resizes so that the shorter side is `short_side` pixels (bilinear with antialias, labels by nearest)."""
+    """Resizes so that the shorter side is `short_side` pixels (bilinear with antialias, labels by nearest).
+
+    A thin image is enlarged to 64 squares of that side at most, so that one of 1x100000 pixels does not fill the memory.
+    """
     height, width = image.shape[-2:]
-    factor = short_side / min(height, width)
+    most = (max(64 * short_side**2, height * width) / (height * width)) ** 0.5
+    factor = min(short_side / min(height, width), most)
     size = [max(1, round(height * factor)), max(1, round(width * factor))]
     if size == [height, width]:
         return image, labels
