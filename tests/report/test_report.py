@@ -20,7 +20,7 @@ from perpixel.labels import Taxonomy
 from perpixel.models import build
 from perpixel.report import write_report
 from perpixel.report.charts import line_chart, nice_ticks
-from perpixel.report.pictures import SIDE, WRONG, error_picture, shrink, side_by_side
+from perpixel.report.pictures import SIDE, WRONG, data_uri, error_picture, shrink, side_by_side
 from perpixel.train import Recipe
 
 NAMES = ("sky", "road", "<script>alert(1)</script>", "never there")
@@ -305,6 +305,11 @@ def test_shrink_keeps_thin_things_and_small_pictures() -> None:
     assert small.shape == (2, SIDE, 3)
     assert (small[:, 100] == 50).all()
     assert shrink(picture[:, :30]).size == (30, 10)
+
+
+def test_even_noise_stays_small() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    assert len(data_uri(Image.fromarray(noise))) * 32 < 6e6
 
 
 def test_side_by_side() -> None:

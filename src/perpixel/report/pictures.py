@@ -11,6 +11,8 @@ from perpixel.core import IGNORE
 from perpixel.core.image import Array
 
 SIDE = 480
+QUALITIES = (85, 65, 40)
+ENOUGH = 110_000  # bytes
 WRONG = (226, 45, 45)
 _HATCH = 70  # grey of the lines over ignored pixels; what lies between them is black
 _GREY = (25, 0.45)  # correct pixels: so much, and so much of the image's brightness; dim, for the errors to stand out
@@ -87,8 +89,11 @@ def side_by_side(
     return sheet
 
 
-def data_uri(picture: Image.Image, quality: int = 85) -> str:
-    """The picture as a WebP inside of a `data:` address."""
-    file = io.BytesIO()
-    picture.save(file, "WEBP", quality=quality, method=4)
+def data_uri(picture: Image.Image) -> str:
+    """The picture as a WebP inside of a `data:` address; a noisy one is coded coarser, for a page to stay small."""
+    for quality in QUALITIES:
+        file = io.BytesIO()
+        picture.save(file, "WEBP", quality=quality, method=4)
+        if file.tell() <= ENOUGH:
+            break
     return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
