@@ -6,6 +6,7 @@ Alpha is dropped, CMYK and palettes become RGB. A mask is never converted: indic
 
 import os
 import struct
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from perpixel.core import tiff
 from perpixel.core.errors import UserError
 
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".pgm", ".ppm", ".gif", ".npy"))
@@ -24,11 +26,13 @@ MAX_PIXELS = int(os.environ.get("PERPIXEL_MAX_PIXELS", 2**28))
 
 Array = np.ndarray[Any, Any]
 T = TypeVar("T")
+_PILLOW_LIMIT = threading.Lock()
+_PNG, _TIFF = b"\x89PNG\r\n\x1a\n", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 @dataclass(frozen=True)
 class RawMask:
-    """A mask as it is on disk: `values` (H, W) integers or (H, W, 3) uint8 colours, and `palette` (n, 3) if it has one."""
+    """A mask as it is on disk: `values` (H, W) integers or (H, W, 3) uint8 colours, `palette` (n, 3) if it has one."""
 
     values: Array
     palette: Array | None = None
@@ -37,10 +41,13 @@ class RawMask:
 def read_image(path: str | Path) -> Array:
     """Reads an image file as (H, W, C) uint8, uint16 or float32, upright by its EXIF orientation.
 
+    The dtype follows from the file's own, never from its values: 1 bit becomes uint8 0 and 255, every other kind of
+    number float32 as stored. NaN and infinity become 0.
+
     Raises:
         UserError: the file is missing, empty, truncated, not an image, or claims more than `MAX_PIXELS`.
     """
-    return _guarded(path, lambda p: _three_axes(_read_array(p, as_mask=False).values, p))
+    return _guarded(path, lambda p: _as_image(_read_array(p, as_mask=False).values, p))
 
 
 def read_mask(path: str | Path) -> RawMask:
@@ -57,7 +64,7 @@ def read_mask(path: str | Path) -> RawMask:
 def image_size(path: str | Path) -> tuple[int, int]:
     """(H, W) of an image file as `read_image` would return it, from the header where the format allows."""
     path = Path(path)
-    if path.suffix.lower() in (".tif", ".tiff", ".npy"):
+    if path.suffix.lower() == ".npy" or (path.is_file() and _head(path)[:4] in _TIFF):
         height, width = read_image(path).shape[:2]
         return height, width
 
@@ -101,6 +108,8 @@ def _guarded(path: str | Path, read: Callable[[Path], T]) -> T:
         raise UserError(f"{path}: not an image in a format that can be read") from error
     except Image.DecompressionBombError as error:
         raise UserError(f"{path}: {_first_line(error)}") from error
+    except MemoryError as error:
+        raise UserError(f"{path}: does not fit into memory") from error
     except Exception as error:  # decoders raise whatever they like on a broken file
         raise UserError(f"{path}: cannot be read as an image, it may be truncated ({_first_line(error)})") from error
 
@@ -118,25 +127,29 @@ def _refuse_bomb(height: int, width: int) -> None:
 
 
 def _open_pillow(path: Path) -> Image.Image:
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # our own limit is checked right below
-    try:
-        image = Image.open(path)
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+    with _PILLOW_LIMIT:  # Pillow's limit belongs to the process, and readers run in threads
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # our own limit is checked right below
+        try:
+            image = Image.open(path)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
     _refuse_bomb(image.height, image.width)
     return image
 
 
-def _read_array(path: Path, as_mask: bool) -> RawMask:
-    suffix = path.suffix.lower()
-    if suffix == ".npy":
-        return RawMask(np.load(path, allow_pickle=False))
-    if suffix in (".tif", ".tiff"):
-        return RawMask(_read_tiff(path))
-    if suffix == ".png" and _is_16_bit_colour_png(path):
-        import imagecodecs
+def _head(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(26)
 
-        return RawMask(imagecodecs.png_decode(path.read_bytes())[..., :3])  # Pillow would keep only 8 of the 16 bits
+
+def _read_array(path: Path, as_mask: bool) -> RawMask:
+    head = _head(path)
+    if path.suffix.lower() == ".npy":
+        return RawMask(np.load(path, allow_pickle=False))
+    if head[:4] in _TIFF:
+        return _read_tiff(path, as_mask)
+    if _is_16_bit_colour_png(head):
+        return RawMask(_read_16_bit_colour_png(path))
     with _open_pillow(path) as image:
         return _from_pillow(ImageOps.exif_transpose(image), as_mask)
 
@@ -153,94 +166,100 @@ def _from_pillow(image: Image.Image, as_mask: bool) -> RawMask:
         return RawMask(np.asarray(image))
     if image.mode.startswith("I;16"):
         return RawMask(np.asarray(image).astype(np.uint16))
-    if image.mode in ("I", "F"):
+    if image.mode == "I":  # 16-bit PGM and PNG, held as 32 bits
         return RawMask(_narrowed(np.asarray(image)))
+    if image.mode == "F":
+        return RawMask(np.asarray(image))
     return RawMask(np.asarray(image.convert("RGB")))
 
 
-def _is_16_bit_colour_png(path: Path) -> bool:
-    with open(path, "rb") as file:
-        head = file.read(26)
-    if len(head) < 26 or head[:8] != b"\x89PNG\r\n\x1a\n":
+def _is_16_bit_colour_png(head: bytes) -> bool:
+    if len(head) < 26 or head[:8] != _PNG:
         return False
-    width, height, depth, colour = struct.unpack(">IIBB", head[16:26])
+    width, height, depth, kind = struct.unpack(">IIBB", head[16:26])
     _refuse_bomb(height, width)
-    return depth == 16 and colour in (2, 6)
+    return depth == 16 and kind in (2, 4, 6)  # RGB, grey with alpha, RGB with alpha
 
 
-def _read_tiff(path: Path) -> Array:
-    """A TIFF as (H, W) or (H, W, C): bands may be samples, planes or pages; an alpha band is dropped; palettes are indices."""
+def _read_16_bit_colour_png(path: Path) -> Array:
+    """Pillow would keep 8 of the 16 bits; it still knows the orientation."""
+    import imagecodecs
+
+    array = imagecodecs.png_decode(path.read_bytes())
+    with _open_pillow(path) as image:
+        orientation = image.getexif().get(0x0112, 1)
+    return tiff.upright(array[..., :3] if array.shape[2] > 2 else array[..., 0], orientation)
+
+
+def _read_tiff(path: Path, as_mask: bool) -> RawMask:
     import tifffile
 
-    with tifffile.TiffFile(path) as tiff:
-        series = tiff.series[0]
+    with tifffile.TiffFile(path) as file:
+        series = file.series[0]
         page = series.keyframe
         _refuse_bomb(page.imagelength, page.imagewidth)
-        array, axes = series.asarray(), series.axes
-        colours = {"RGB": 3, "MINISBLACK": 1, "MINISWHITE": 1}.get(page.photometric.name, 0)
-        alpha = colours > 0 and any(int(x) in (1, 2) for x in page.extrasamples) and page.samplesperpixel == colours + 1
-        orientation = int(page.tags["Orientation"].value) if "Orientation" in page.tags else 1
-        inverted = page.photometric.name == "MINISWHITE" and page.bitspersample > 1
-    others = [i for i, axis in enumerate(axes) if axis not in "YX"]
-    array = np.moveaxis(array, (axes.index("Y"), axes.index("X")), (0, 1))
-    array = array.reshape(*array.shape[:2], -1) if others else array
-    if alpha:
-        array = array[..., :colours]
-    if inverted and np.issubdtype(array.dtype, np.unsignedinteger):
-        array = np.iinfo(array.dtype).max - array
-    return _narrowed(_upright(array, orientation))
-
-
-def _upright(array: Array, orientation: int) -> Array:
-    """Applies an EXIF / TIFF orientation, 1 to 8, to an array (H, W, ...)."""
-    if orientation in (5, 6, 7, 8):
-        array = array.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        array = array[::-1]
-    if orientation in (2, 3, 6, 7):
-        array = array[:, ::-1]
-    return array
+        values, palette, foreign = tiff.decode(series), tiff.palette(page), tiff.foreign_colours(page)
+    if foreign:
+        if foreign == "LAB" or values.dtype != np.uint8:
+            raise UserError(f"{path}: {foreign} of {values.dtype} cannot be read; save it as RGB")
+        return RawMask(np.asarray(Image.fromarray(values, foreign).convert("RGB")))
+    return RawMask(values, palette) if as_mask or palette is None else RawMask(palette[values])
 
 
 def _narrowed(array: Array) -> Array:
-    """The smallest of uint8, uint16, int32 and float32 that is the dtype or holds all of the values."""
-    if array.dtype in (np.uint8, np.uint16, np.float32):
+    """The first of uint8 (only if it is that already), uint16 and int32 that holds all of the values."""
+    if array.dtype in (np.uint8, np.uint16):
         return array
     if array.dtype == bool:
         return array.astype(np.uint8)
-    if np.issubdtype(array.dtype, np.floating):
-        return array.astype(np.float32)
     low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
     if low >= 0 and high <= 65535:
-        return array.astype(np.uint8 if array.dtype == np.int8 else np.uint16)
-    return array.astype(np.int32) if -(2**31) <= low and high < 2**31 else array.astype(np.float32)
+        return array.astype(np.uint16)
+    if low < -(2**31) or high >= 2**31:
+        raise ValueError(f"values from {low} to {high} do not fit into 32 bits")
+    return array.astype(np.int32)
 
 
-def _three_axes(array: Array, path: Path) -> Array:
+def _as_image(array: Array, path: Path) -> Array:
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or 0 in array.shape:
         raise UserError(f"{path}: expected an image of (H, W) or (H, W, channels), got shape {array.shape}")
-    array = _narrowed(array)
-    if array.dtype == np.int32:
+    if array.dtype == bool:
+        array = array.astype(np.uint8) * 255
+    if array.dtype not in (np.uint8, np.uint16):
         array = array.astype(np.float32)
-    if array.dtype == np.float32 and not np.isfinite(array).all():
-        array = np.nan_to_num(array, nan=0.0, posinf=0.0, neginf=0.0)  # rasters mark "no data" by NaN
+        array = np.nan_to_num(array, copy=False, nan=0.0, posinf=0.0, neginf=0.0)  # rasters mark "no data" by NaN
     return np.ascontiguousarray(array)
 
 
 def _as_mask(mask: RawMask, path: Path) -> RawMask:
-    values = mask.values
-    if values.ndim == 3 and values.shape[2] > 3:
+    values = _whole(mask.values, path)
+    if values.ndim == 3 and values.shape[2] == 4 and values.dtype == np.uint8:
         values = values[..., :3]
-    if values.ndim == 3 and (values.shape[2] == 1 or (values == values[..., :1]).all()):
+    if values.ndim == 3 and (values.shape[2] == 1 or (values.shape[2] == 3 and (values == values[..., :1]).all())):
         values = values[..., 0]
-    if values.ndim == 3 and values.dtype == np.uint16 and not (values % 257).any():
-        values = (values // 257).astype(np.uint8)  # 8-bit colours that were stored with 16 bits
-    if values.ndim != 2 and not (values.ndim == 3 and values.shape[2] == 3 and values.dtype == np.uint8):
-        raise UserError(f"{path}: expected a mask of (H, W) values or 8-bit RGB colours, got {values.dtype} {values.shape}")
-    if np.issubdtype(values.dtype, np.floating):
-        if not (values == np.round(values)).all():
-            raise UserError(f"{path}: a mask must hold whole numbers, this one holds fractions such as {values.max()}")
-        values = values.astype(np.int32)
-    return RawMask(np.ascontiguousarray(values if values.dtype != bool else values.astype(np.uint8)), mask.palette)
+    if values.ndim == 3 and values.dtype == np.uint16:
+        values = _eight_bits(values)
+    is_colour = values.ndim == 3 and values.shape[2] == 3 and values.dtype == np.uint8
+    if 0 in values.shape or not (values.ndim == 2 or is_colour):
+        got = f"{values.dtype} {values.shape}"
+        raise UserError(f"{path}: expected a mask of (H, W) values or 8-bit RGB colours, got {got}")
+    return RawMask(np.ascontiguousarray(values), mask.palette)
+
+
+def _eight_bits(colours: Array) -> Array:
+    """8-bit colours that were stored with 16 bits, plainly or by repeating each byte; others as they are."""
+    if colours.max() <= 255:
+        return colours.astype(np.uint8)
+    return colours if (colours % 257).any() else (colours // 257).astype(np.uint8)
+
+
+def _whole(values: Array, path: Path) -> Array:
+    """The same numbers as the narrowest of uint8, uint16 and int32; floats only where they are whole."""
+    if values.dtype.kind == "f":
+        fraction = values[~(np.isfinite(values) & (values == np.round(values)))]
+        if fraction.size:
+            raise UserError(f"{path}: a mask must hold whole numbers, this one holds {fraction[0]}")
+        values = values.astype(np.int64)
+    return _narrowed(values)
