@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from perpixel.core import IGNORE
-from perpixel.core.errors import UserError
+from perpixel.core.errors import UserError, nearest
 from perpixel.core.image import Array, RawMask
 
 Colour = tuple[int, int, int]
 Value = int | Colour
 _UNKNOWN = 254
+_CLASS_KEYS = ("name", "values", "value", "colour", "color")
 
 
 def default_colours(n: int) -> tuple[Colour, ...]:
@@ -75,15 +76,16 @@ class Taxonomy:
         names: Iterable[str],
         colours: Iterable[Colour] | None = None,
         values: Iterable[tuple[Value, ...]] | None = None,
-        ignore: tuple[Value, ...] = (IGNORE,),
+        ignore: tuple[Value, ...] | None = None,
     ) -> "Taxonomy":
-        """A taxonomy with what is usual filled in: the VOC colours, and class i is mask value i."""
+        """A taxonomy with what is usual filled in: the VOC colours, class i is mask value i, 255 (if no class) ignored."""
         names = tuple(names)
+        given = tuple(values) if values is not None else tuple((i,) for i in range(len(names)))
         return cls(
             names,
             tuple(colours) if colours is not None else default_colours(len(names)),
-            tuple(values) if values is not None else tuple((i,) for i in range(len(names))),
-            ignore,
+            given,
+            (() if any(IGNORE in v for v in given) else (IGNORE,)) if ignore is None else ignore,
         )
 
     @property
@@ -115,9 +117,10 @@ class Taxonomy:
                 "integer values; give each class its colour in dataset.yaml (perpixel check writes a starter)"
             )
         keys = _pack(values) if self.uses_colours else values
-        if keys.size and (keys.min() < 0 or keys.max() >= len(self._table)):
-            raise self._unknown(int(keys.min() if keys.min() < 0 else keys.max()), where)
-        labels = self._table[keys]
+        low, high = self._lowest, self._lowest + len(self._table)
+        if keys.size and (keys.min() < low or keys.max() >= high):
+            raise self._unknown(int(keys.min() if keys.min() < low else keys.max()), where)
+        labels = self._table[keys - low if low else keys]
         if (labels == _UNKNOWN).any():
             raise self._unknown(int(keys[labels == _UNKNOWN][0]), where)
         return labels
@@ -159,10 +162,13 @@ class Taxonomy:
         entries = [{"name": c} if isinstance(c, str) else c for c in classes]
         if any(not isinstance(e, Mapping) or "name" not in e for e in entries):
             raise UserError('each of "classes" needs a name, such as {name: road, values: [0], colour: [128, 64, 128]}')
+        for entry in entries:
+            _refuse_unknown_keys(entry)
         defaults = default_colours(len(entries))
         colours = [_colour(e.get("colour", e.get("color", defaults[i])), e["name"]) for i, e in enumerate(entries)]
         values = [_values(e.get("values", e.get("value", i)), e["name"]) for i, e in enumerate(entries)]
-        if any(not isinstance(v, int) for vs in values for v in vs) and not any("colour" in e for e in entries):
+        by_colour = any(not isinstance(v, int) for vs in values for v in vs)
+        if by_colour and not any("colour" in e or "color" in e for e in entries):
             colours = [
                 next((v for v in vs if not isinstance(v, int)), c) for vs, c in zip(values, colours, strict=True)
             ]
@@ -179,10 +185,17 @@ class Taxonomy:
             table = np.full(2**24, _UNKNOWN, np.uint8)
             pairs = [(int(_pack(np.array(v, np.uint8))), i) for v, i in pairs if not isinstance(v, int)]
         else:
-            table = np.full(max(256, 1 + max(v for v, _ in pairs if isinstance(v, int))), _UNKNOWN, np.uint8)
+            highest = max(255, *(v for v, _ in pairs if isinstance(v, int)))
+            table = np.full(1 + highest - self._lowest, _UNKNOWN, np.uint8)
         for value, label in pairs:
-            table[value] = label
+            assert isinstance(value, int)
+            table[value - self._lowest] = label
         return table
+
+    @cached_property
+    def _lowest(self) -> int:
+        """Entry 0 of the table is this value: 0, or below it where negative values have a meaning."""
+        return min(0, *(v for values in (*self.values, self.ignore) for v in values if isinstance(v, int)), 0)
 
     def _as_colours(self, raw: RawMask, where: str) -> Array:
         if raw.palette is not None:
@@ -215,6 +228,13 @@ def _refuse_repeats(what: str, items: Iterable[Any]) -> None:
         seen.add(item)
 
 
+def _refuse_unknown_keys(entry: Mapping[str, Any]) -> None:
+    for key in entry:
+        if key not in _CLASS_KEYS:
+            hint = f"known: {', '.join(_CLASS_KEYS)}.{nearest(str(key), _CLASS_KEYS)}"
+            raise UserError(f'class {entry["name"]!r}: unknown key "{key}"; {hint}')
+
+
 def _colour(value: Any, name: str) -> Colour:
     if not (
         isinstance(value, list | tuple) and len(value) == 3 and all(isinstance(v, int) and 0 <= v <= 255 for v in value)
@@ -225,6 +245,6 @@ def _colour(value: Any, name: str) -> Colour:
 
 def _values(value: Any, name: str) -> tuple[Value, ...]:
     items = value if isinstance(value, list | tuple) else [value]
-    if not items or not all((isinstance(v, int) and 0 <= v < 2**24) or isinstance(v, list | tuple) for v in items):
+    if not items or not all((isinstance(v, int) and abs(v) < 2**24) or isinstance(v, list | tuple) for v in items):
         raise UserError(f"the mask values of {name!r} must be integers or colours [r, g, b], got {value!r}")
     return tuple(v if isinstance(v, int) else _colour(v, name) for v in items)
