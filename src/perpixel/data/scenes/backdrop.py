@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from perpixel.data.scenes.noise import TILE, look_up, tile
-from perpixel.data.scenes.paints import ROAD, SIDEWALK, SKY, TREE, jitter, leaves, pick
+from perpixel.data.scenes.paints import ROAD, SIDEWALK, SKY, TREE, jitter, pick
 from perpixel.data.scenes.view import SUPER, Air, Camera, Colour, mix
 
 Floats = NDArray[np.float32]
@@ -48,7 +48,7 @@ def plan_street(rng: np.random.Generator, air: Air) -> Street:
         lanes=int(rng.integers(1, 4)),
         asphalt=jitter(rng, (grey, grey, grey + 3), 8),
         paving=jitter(rng, pick(rng, [(150, 148, 142), (176, 160, 136), (112, 110, 110), (164, 112, 92)]), 24),
-        grass=leaves(rng),
+        grass=jitter(rng, pick(rng, [(84, 116, 54), (66, 100, 50), (122, 128, 66)]), 14),
         zenith=mix(jitter(rng, pick(rng, [(70, 125, 205), (110, 150, 200), (150, 155, 162)]), 16), air.haze, 0.1),
         clouds=rng.uniform(0, 1) ** 0.7,
         offset=(int(rng.integers(TILE)), int(rng.integers(TILE))),

@@ -12,7 +12,7 @@ from perpixel.data.scenes.paints import BUILDING, TREE, jitter, paint, pick
 from perpixel.data.scenes.view import SUPER, Air, Camera, Canvas, Pixels, mix, scale
 
 # How much texture each class gets on top of what is drawn, as a share of its colour.
-_ROUGH = np.asarray([0.03, 0.03, 0.10, 0.0, 0.26, 0.04, 0.07, 0.05], np.float32)
+_ROUGH = np.asarray([0.03, 0.03, 0.08, 0.0, 0.34, 0.03, 0.06, 0.05], np.float32)
 
 
 def make_scene(seed: int, index: int, size: Size = (240, 320)) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -70,7 +70,7 @@ def _air(rng: np.random.Generator) -> Air:
     azimuth, rise = rng.uniform(0, 2 * np.pi), rng.uniform(0.35, 1.25)
     sun = (float(np.cos(azimuth) * np.cos(rise)), float(np.sin(rise)), float(np.sin(azimuth) * np.cos(rise)))
     haze = jitter(rng, pick(rng, [(205, 212, 220), (222, 208, 186), (176, 182, 188), (190, 206, 226)]), 10)
-    return Air(sun, float(rng.choice([rng.uniform(0, 0.2), rng.uniform(0.5, 0.9)])), haze, rng.uniform(70, 320))
+    return Air(sun, float(rng.choice([rng.uniform(0, 0.2), rng.uniform(0.5, 0.9)])), haze, rng.uniform(90, 360))
 
 
 def _skyline(canvas: Canvas, rng: np.random.Generator) -> None:
@@ -102,7 +102,7 @@ def _bonnet(canvas: Canvas, rng: np.random.Generator) -> None:
 def _photograph(image: Image.Image, labels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Texture, a little blur, exposure, tint, vignette and the sensor's noise: (H, W, 3) uint8."""
     gain, tint = rng.uniform(0.72, 1.18), rng.uniform(0.92, 1.08, 3).astype(np.float32)
-    gamma, sigma, radius = rng.uniform(0.85, 1.2), rng.uniform(1.5, 7), rng.uniform(0.0, 0.7)
+    gamma, sigma, radius = rng.uniform(0.85, 1.2), rng.uniform(1.5, 5.5), rng.uniform(0.0, 0.7)
     offset = (int(rng.integers(4096)), int(rng.integers(4096)))
     height, width = labels.shape
     small = image.reduce(SUPER)

@@ -103,15 +103,15 @@ def _post(canvas: Canvas, spot: Spot, height: float, width: float, colour: Colou
 
 def _lamp(canvas: Canvas, spot: Spot, colour: Colour, side: int, rng: np.random.Generator) -> None:
     height, reach = rng.uniform(4.5, 8), -side * rng.uniform(0.6, 2.0)
-    _post(canvas, spot, height, rng.uniform(0.2, 0.32), colour)
+    _post(canvas, spot, height, rng.uniform(0.24, 0.36), colour)
     end = (spot[0] + reach, height + 0.2, spot[1])
     canvas.bar((spot[0], height, spot[1]), end, 0.16, colour, POLE)
     canvas.bar((end[0] - 0.35, end[1], end[2]), (end[0] + 0.35, end[1], end[2]), 0.26, (225, 220, 196), POLE)
 
 
 def _sign(canvas: Canvas, spot: Spot, colour: Colour, side: int, rng: np.random.Generator) -> None:
-    height, size = rng.uniform(2.4, 3.4), rng.uniform(0.32, 0.5)
-    _post(canvas, spot, height, rng.uniform(0.17, 0.26), colour)
+    height, size = rng.uniform(2.4, 3.4), rng.uniform(0.36, 0.56)
+    _post(canvas, spot, height, rng.uniform(0.2, 0.32), colour)
     middle = (spot[0], height, spot[1])
     face = jitter(rng, pick(rng, [(190, 40, 40), (36, 70, 160), (220, 190, 50), (225, 225, 225)]), 12)
     if rng.random() < 0.5:
@@ -126,7 +126,7 @@ def _sign(canvas: Canvas, spot: Spot, colour: Colour, side: int, rng: np.random.
 
 def _lights(canvas: Canvas, spot: Spot, colour: Colour, side: int, rng: np.random.Generator) -> None:
     height = rng.uniform(2.8, 3.8)
-    _post(canvas, spot, height, rng.uniform(0.18, 0.28), colour)
+    _post(canvas, spot, height, rng.uniform(0.22, 0.34), colour)
     x, z = spot
     canvas.bar((x, height - 0.2, z), (x, height + 0.85, z), 0.42, (34, 36, 34), POLE)
     on = int(rng.integers(3))
