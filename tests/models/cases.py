@@ -9,6 +9,7 @@ class Case:
     """`parameters` is the count of `build(name, num_classes, in_channels, **options)`.
 
     `small` are the options of a variant quick enough for the tests of behaviour; without it the case is only counted.
+    `like` names a network of the same file with other numbers of layers: its behaviour is tested in this one's place.
     """
 
     name: str
@@ -18,22 +19,89 @@ class Case:
     in_channels: int = 3
     options: dict[str, Any] = field(default_factory=dict)
     small: dict[str, Any] | None = None
+    like: str | None = None
 
     def __str__(self) -> str:
         return "-".join([self.name, str(self.num_classes), *(f"{key}={value}" for key, value in self.options.items())])
 
 
 TRAMAC = "Tramac/Fast-SCNN-pytorch, less the biases (2 x 128) in front of two batch norms"
+FCN = "shelhamer/fcn.berkeleyvision.org, the training prototxts: upsampling kernels of K x K x size x size"
+DECONVNET = "HyeonwooNoh/DeconvNet, the deploy prototxt"
+SEGNET = "alexgkendall/SegNet-Tutorial, the training prototxts at 11 classes"
+FRONTEND = "fyu/dilation, network.py"
+DILATION = "fyu/dilation, the deploy files of VOC, CamVid and Cityscapes"
+DRN_SEG = "fyu/drn, segment.py"
+DRN_PARTS = "fyu/drn, drn.py: the classifier at 1000 classes, 981 of them less, 19 fixed kernels of 16 x 16 more"
+PARSENET = "by hand: VGG-16 14,714,688, fc6 and fc7 of DeepLab-LargeFOV 5,769,216, scales 2,048, scores 2,049 a class"
+SEMSEG = "hszhao/semseg, model/pspnet.py"
+SEMSEG_EVAL = "hszhao/PSPNet, the deploy file: no auxiliary head"
 UNET = "the 23 convolutions of the paper's figure 1, with biases"
 SEMANTIC_FPN = "ResNet 23,508,032 or 42,500,160, pyramid 3,344,384, branch with group norms 1,626,259"
 
+
+def drn(name: str, classifier: int, channels: int = 512, **case: Any) -> Case:
+    """A dilated residual network at 19 classes, from its classifier's parameters at 1000 classes."""
+    return Case(name, 19, classifier - 981 * (channels + 1) + 19 * 16 * 16, DRN_PARTS, **case)
+
+
 CASES = (
+    Case("bayesian_segnet", 11, 29_449_355, SEGNET, small={"width": 8}),
+    Case("bayesian_segnet_basic", 11, 1_416_587, SEGNET, small={"width": 16}),
+    Case("deconvnet", 21, 251_805_653, DECONVNET, small={"width": 4}),
+    Case("dilated_frontend", 21, 134_346_581, FRONTEND),
+    Case("dilated_frontend", 11, 134_305_611, FRONTEND, small={"width": 4}),
+    Case("dilation8", 11, 134_313_443, DILATION, small={"width": 4}),
+    Case("dilation8", 21, 141_149_720, DILATION, options={"context": "large"}),
+    Case("dilation8", 19, 134_373_043, DILATION, options={"depth": 10, "upsample": "transposed"}),
+    drn("drn_a_18", 11_689_512, like="drn_a_50"),
+    drn("drn_a_34", 21_797_672, like="drn_a_50"),
+    drn("drn_a_50", 25_557_032, channels=2048, small={"width": 0.125}),
+    drn("drn_b_26", 21_126_584, like="drn_c_26"),
+    drn("drn_c_26", 21_126_584, small={"width": 0.25}),
+    drn("drn_c_42", 31_234_744, like="drn_c_26"),
+    drn("drn_c_58", 41_591_608, like="drn_c_26"),
+    drn("drn_d_22", 16_393_752, small={"width": 0.25}),
+    drn("drn_d_24", 21_114_392, like="drn_d_22"),
+    drn("drn_d_38", 26_501_912, like="drn_d_22"),
+    drn("drn_d_40", 31_222_552, like="drn_d_22"),
+    drn("drn_d_54", 35_809_176, like="drn_d_22"),
+    drn("drn_d_56", 40_529_816, like="drn_d_22"),
+    drn("drn_d_105", 54_801_304, like="drn_d_22"),
+    drn("drn_d_107", 59_521_944, like="drn_d_22"),
+    Case("drn_d_22", 19, 15_895_363, DRN_SEG),
+    Case("drn_c_26", 19, 20_628_195, DRN_SEG),
+    Case("drn_d_38", 19, 26_003_523, DRN_SEG),
+    Case("drn_d_105", 19, 54_302_915, DRN_SEG),
     Case("fast_scnn", 19, 1_138_051 - 256, TRAMAC),
     Case("fast_scnn", 11, 1_137_019 - 256, TRAMAC, small={}),
     Case("fast_scnn", 19, 1_138_051 - 256 + 19_123, TRAMAC, options={"aux": True}),
     Case("fast_scnn", 11, 1_137_019 - 256 + 18_859, TRAMAC, options={"aux": True}, small={"aux": True}),
+    Case("fcn16s", 21, 134_815_994, FCN, small={"width": 4}),
+    Case("fcn32s", 21, 136_152_917, FCN, small={"width": 4}),
+    Case("fcn8s", 21, 134_489_759, FCN, small={"width": 4}),
+    Case("fcn8s", 11, 134_348_929, FCN, options={"padding": "same"}, small={"width": 8, "padding": "same"}),
+    Case("fcn8s_at_once", 21, 134_489_759, FCN, small={"width": 4}),
     Case("fpn", 19, 28_478_675, SEMANTIC_FPN, options={"encoder": "resnet50"}, small={"encoder": "resnet18"}),
     Case("fpn", 19, 47_470_803, SEMANTIC_FPN, options={"encoder": "resnet101"}),
+    Case("parsenet", 21, 14_714_688 + 5_769_216 + 2_048 + 2_049 * 21, PARSENET, small={"width": 8}),
+    Case(
+        "parsenet",
+        11,
+        20_485_952 + 2_050 * 11,
+        PARSENET,
+        options={"fusion": "late"},
+        small={"width": 8, "fusion": "late"},
+    ),
+    Case("pspnet", 19, 49_080_038, SEMSEG, options={"aux": True}, small={"width": 8, "aux": True}),
+    Case("pspnet", 19, 68_072_166, SEMSEG, options={"aux": True, "depth": 101}),
+    Case("pspnet", 150, 49_180_908, SEMSEG, options={"aux": True}),
+    Case("pspnet", 150, 68_173_036, SEMSEG, options={"aux": True, "depth": 101}),
+    Case("pspnet", 150, 46_782_550, SEMSEG_EVAL, small={"width": 8}),
+    Case("pspnet", 19, 65_707_475, SEMSEG_EVAL, options={"depth": 101}),
+    Case("segnet", 11, 29_449_355, SEGNET, small={"width": 8}),
+    Case("segnet", 11, 29_449_355, SEGNET, options={"packed_indices": False}),
+    Case("segnet_basic", 11, 1_416_587, SEGNET, small={"width": 16}),
     Case("unet", 2, 31_030_658, UNET, in_channels=1, small={"width": 16}),
     Case("unet", 11, 31_032_395, UNET, options={"padding": "same"}, small={"width": 16, "padding": "same"}),
 )

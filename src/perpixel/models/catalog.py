@@ -7,13 +7,48 @@ from typing import Any
 from torch import nn
 
 from perpixel.core.errors import UserError, nearest
+from perpixel.models import drn
+from perpixel.models.deconvnet import DeconvNet
+from perpixel.models.dilated import DilatedFrontend, Dilation
 from perpixel.models.fast_scnn import FastSCNN
+from perpixel.models.fcn import fcn8s, fcn8s_at_once, fcn16s, fcn32s
 from perpixel.models.fpn import FPN
+from perpixel.models.parsenet import ParseNet
+from perpixel.models.pspnet import PSPNet
+from perpixel.models.segnet import SegNet, SegNetBasic, bayesian_segnet, bayesian_segnet_basic
 from perpixel.models.unet import UNet
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
+    "bayesian_segnet": bayesian_segnet,
+    "bayesian_segnet_basic": bayesian_segnet_basic,
+    "deconvnet": DeconvNet,
+    "dilated_frontend": DilatedFrontend,
+    "dilation8": Dilation,
+    "drn_a_18": drn.drn_a_18,
+    "drn_a_34": drn.drn_a_34,
+    "drn_a_50": drn.drn_a_50,
+    "drn_b_26": drn.drn_b_26,
+    "drn_c_26": drn.drn_c_26,
+    "drn_c_42": drn.drn_c_42,
+    "drn_c_58": drn.drn_c_58,
+    "drn_d_105": drn.drn_d_105,
+    "drn_d_107": drn.drn_d_107,
+    "drn_d_22": drn.drn_d_22,
+    "drn_d_24": drn.drn_d_24,
+    "drn_d_38": drn.drn_d_38,
+    "drn_d_40": drn.drn_d_40,
+    "drn_d_54": drn.drn_d_54,
+    "drn_d_56": drn.drn_d_56,
     "fast_scnn": FastSCNN,
+    "fcn16s": fcn16s,
+    "fcn32s": fcn32s,
+    "fcn8s": fcn8s,
+    "fcn8s_at_once": fcn8s_at_once,
     "fpn": FPN,
+    "parsenet": ParseNet,
+    "pspnet": PSPNet,
+    "segnet": SegNet,
+    "segnet_basic": SegNetBasic,
     "unet": UNet,
 }
 """Name -> what builds it, called with `(num_classes, in_channels=3, **options)`."""

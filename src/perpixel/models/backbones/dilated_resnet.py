@@ -1,0 +1,54 @@
+"""ResNet with a deep stem, dilated so that its last two stages stay at stride 8.
+
+He et al., "Deep Residual Learning", CVPR 2016; the stem and the dilations are those of the authors of PSPNet.
+"""
+
+from torch import Tensor, nn
+
+from perpixel.core.errors import UserError
+from perpixel.layers.conv import conv_norm_act
+from perpixel.layers.residual import residual_stage
+
+BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+"""Depth -> how many bottlenecks each stage has."""
+
+
+class DilatedResNet(nn.Module):
+    """Image `(B, C, H, W)` -> its stages, finest first: stage i is `(B, channels[i], ~H/strides[i], ~W/strides[i])`.
+
+        stem     3x3 stride 2, 3x3, 3x3, max pool   128, H/4     in place of ResNet's 7x7
+        stage 1                                     256, H/4
+        stage 2  stride 2                           512, H/8
+        stage 3  dilation 2 in every block         1024, H/8     in place of strides
+        stage 4  dilation 4 in every block         2048, H/8
+
+    Sizes are rounded up, so that 8n + 1 rows become n + 1. `depth` is 50, 101 or 152; `width`, 64, the channels of the
+    stem's first convolutions, of which all others are multiples. Raises `UserError` for another depth.
+    """
+
+    def __init__(self, depth: int, in_channels: int = 3, width: int = 64) -> None:
+        super().__init__()
+        if depth not in BLOCKS:
+            raise UserError(f"depth must be one of {', '.join(map(str, BLOCKS))}; got {depth}")
+        self.channels = (4 * width, 8 * width, 16 * width, 32 * width)
+        self.strides = (4, 8, 8, 8)
+        self.stem = nn.Sequential(
+            conv_norm_act(in_channels, width, 3, stride=2),
+            conv_norm_act(width, width, 3),
+            conv_norm_act(width, 2 * width, 3),
+            nn.MaxPool2d(kernel_size=3, stride=2, padding=1),
+        )
+        inputs, strides, dilations = (2 * width, *self.channels), (1, 2, 1, 1), (1, 1, 2, 4)
+        self.stages = nn.ModuleList(
+            residual_stage("bottleneck", i, o // 4, count, stride, (dilation, dilation))
+            for i, o, count, stride, dilation in zip(
+                inputs, self.channels, BLOCKS[depth], strides, dilations, strict=False
+            )
+        )
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        x, maps = self.stem(image), []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps
