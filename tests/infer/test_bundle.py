@@ -196,8 +196,7 @@ def test_a_bundle_of_a_pretrained_encoder_downloads_nothing(
         return build(name, **options)
 
     monkeypatch.setattr("perpixel.infer.bundle.build", building)
-    options = {"encoder": "resnet18", "pretrained": True}
-    info = info.model_copy(update={"network": "fpn", "options": options})
-    save_bundle(tmp_path, build("fpn", num_classes=3, encoder="resnet18"), info)
+    options = {**info.options, "pretrained": True}
+    save_bundle(tmp_path, build("unet", num_classes=3, **info.options), info.model_copy(update={"options": options}))
     assert load_bundle(tmp_path)[1].options == options
     assert asked == [False]

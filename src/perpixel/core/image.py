@@ -61,6 +61,11 @@ def read_mask(path: str | Path) -> RawMask:
     return _guarded(path, lambda p: _as_mask(_read_array(p, as_mask=True), p))
 
 
+def image_from_pillow(image: Image.Image) -> Array:
+    """A Pillow image as `read_image` would return its file: every bit kept, upright by its EXIF orientation."""
+    return _as_image(_from_pillow(ImageOps.exif_transpose(image), as_mask=False).values, Path("image"))
+
+
 def image_size(path: str | Path) -> tuple[int, int]:
     """(H, W) of an image file as `read_image` would return it, from the header where the format allows."""
     path = Path(path)

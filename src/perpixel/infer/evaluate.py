@@ -101,8 +101,17 @@ def _predictions(
 
 def require_same_classes(model: Taxonomy, data: Taxonomy) -> None:
     """Raises UserError where a model and a data set do not have the same class names in the same order."""
-    if model.names != data.names:
-        raise UserError(
-            f"the model's classes ({', '.join(model.names[:6])}{', ...' if len(model.names) > 6 else ''}) are not the data's "
-            f"({', '.join(data.names[:6])}{', ...' if len(data.names) > 6 else ''}); name them alike, in one order, in dataset.yaml"
+    if model.names == data.names:
+        return
+    if len(model.names) != len(data.names):
+        differ = (
+            f"the model has {len(model.names)} classes ({_some(model)}), the data {len(data.names)} ({_some(data)})"
         )
+    else:
+        i = next(i for i, (a, b) in enumerate(zip(model.names, data.names, strict=True)) if a != b)
+        differ = f'class {i} is "{model.names[i]}" for the model and "{data.names[i]}" in the data'
+    raise UserError(f"{differ}; name the classes alike, in one order, in dataset.yaml")
+
+
+def _some(taxonomy: Taxonomy, most: int = 6) -> str:
+    return ", ".join(taxonomy.names[:most]) + (", ..." if taxonomy.num_classes > most else "")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from perpixel.core.errors import UserError
 from perpixel.core.files import atomic_write, write_text
-from perpixel.core.image import Array, read_image
+from perpixel.core.image import Array, image_from_pillow, read_image
 from perpixel.infer.bundle import BundleInfo, load_bundle
 from perpixel.infer.preprocessing import Preprocessing
 from perpixel.infer.tiles import tiled_logits
@@ -172,13 +172,12 @@ def as_array(image: ImageLike) -> Array:
     if isinstance(image, str | Path):
         return read_image(image)
     if isinstance(image, Image.Image):
-        grey = image.mode in ("1", "L", "LA")
-        return (
-            np.asarray(image.convert("L" if grey else "RGB"))[..., None] if grey else np.asarray(image.convert("RGB"))
-        )
+        return image_from_pillow(image)
     array = image[..., None] if image.ndim == 2 else image
     if array.ndim != 3 or array.dtype not in (np.uint8, np.uint16, np.float32) or 0 in array.shape:
         raise UserError(f"expected (H, W, C) uint8, uint16 or float32, got {image.dtype} {image.shape}")
+    if array.dtype == np.float32 and not np.isfinite(array).all():
+        return np.nan_to_num(array, nan=0.0, posinf=0.0, neginf=0.0)  # as read_image does
     return array
 
 

@@ -44,11 +44,11 @@ class Preprocessing:
         return self.normalise(tensor[None])
 
     def normalise(self, batch: Tensor) -> Tensor:
-        """(B, C, H, W) uint8 or float32 to float32 with zero mean and unit deviation a channel."""
+        """(B, C, H, W) uint8 or float32 to new float32 with zero mean and unit deviation a channel."""
         scale = 255.0 if batch.dtype == torch.uint8 else 1.0
         mean = torch.tensor(self.mean, device=batch.device).view(-1, 1, 1)
         std = torch.tensor(self.std, device=batch.device).view(-1, 1, 1)
-        return batch.float().mul_(1.0 / (scale * std)).sub_(mean / std)
+        return torch.mul(batch, 1.0 / (scale * std)).sub_(mean / std)
 
     def to_dict(self) -> dict[str, Any]:
         """A plain dict for JSON."""
