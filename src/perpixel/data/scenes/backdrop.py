@@ -47,7 +47,7 @@ def plan_street(rng: np.random.Generator, air: Air) -> Street:
         zebra=bool(rng.random() < 0.7),
         lanes=int(rng.integers(1, 4)),
         asphalt=jitter(rng, (grey, grey, grey + 3), 8),
-        paving=jitter(rng, pick(rng, [(150, 148, 142), (176, 160, 136), (112, 110, 110), (164, 112, 92)]), 24),
+        paving=jitter(rng, pick(rng, [(186, 182, 172), (186, 164, 132), (164, 160, 154), (170, 112, 90)]), 14),
         grass=jitter(rng, pick(rng, [(84, 116, 54), (66, 100, 50), (122, 128, 66)]), 14),
         zenith=mix(jitter(rng, pick(rng, [(70, 125, 205), (110, 150, 200), (150, 155, 162)]), 16), air.haze, 0.1),
         clouds=rng.uniform(0, 1) ** 0.7,

@@ -6,7 +6,7 @@ from itertools import pairwise, product
 
 import numpy as np
 
-from perpixel.data.scenes.paints import BUILDING, jitter, paint, pick
+from perpixel.data.scenes.paints import BUILDING, jitter, pick, wall
 from perpixel.data.scenes.view import NEAR, Canvas, Colour, Point, mix, scale
 
 Wall = Callable[[float, float], Point]
@@ -44,13 +44,13 @@ def plan_house(rng: np.random.Generator, side: int, front: float, near: float, l
         far=near + length,
         height=storey * int(rng.integers(1, 4) if low else rng.integers(3, 9)) + 0.6,
         depth=rng.uniform(6, 14),
-        wall=paint(rng),
+        wall=wall(rng),
         glass=jitter(rng, pick(rng, [(52, 60, 72), (96, 116, 136), (170, 190, 205), (40, 40, 44)]), 12),
         storey=storey,
         pitch=pitch,
         window=(pitch * rng.uniform(0.35, 0.75), storey * rng.uniform(0.4, 0.65)),
         gable=rng.uniform(1.5, 3.5) if low and rng.random() < 0.7 else 0.0,
-        shop=paint(rng) if rng.random() < 0.4 else None,
+        shop=wall(rng) if rng.random() < 0.4 else None,
     )
 
 

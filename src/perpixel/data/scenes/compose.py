@@ -8,7 +8,7 @@ from perpixel.core import IGNORE, Size
 from perpixel.data.scenes.backdrop import backdrop, plan_street
 from perpixel.data.scenes.layout import furnish, shadow
 from perpixel.data.scenes.noise import look_up, static, tile
-from perpixel.data.scenes.paints import BUILDING, TREE, jitter, paint, pick
+from perpixel.data.scenes.paints import BUILDING, TREE, car_paint, jitter, pick, wall
 from perpixel.data.scenes.view import SUPER, Air, Camera, Canvas, Pixels, mix, scale
 
 # How much texture each class gets on top of what is drawn, as a share of its colour.
@@ -77,19 +77,19 @@ def _skyline(canvas: Canvas, rng: np.random.Generator) -> None:
     """What closes the view: a row of far houses or of woods, 140 m away."""
     woods = rng.random() < 0.45
     x, depth = -190.0, 140.0
-    tone = (70.0, 92.0, 62.0) if woods else paint(rng)
+    tone = (70.0, 92.0, 62.0) if woods else wall(rng)
     while x < 190:
         wide, tall = (rng.uniform(3, 9), rng.uniform(3, 11)) if woods else (rng.uniform(8, 26), rng.uniform(4, 24))
         top = [(x + wide, tall, depth), (x + wide / 2, tall * 1.15, depth), (x, tall, depth)]
         points = [(x - 1, 0.0, depth), (x + wide + 1, 0.0, depth), *(top if woods else top[::2])]
-        colour = tone if woods else mix(tone, paint(rng), 0.4)
+        colour = tone if woods else mix(tone, wall(rng), 0.4)
         canvas.polygon(points, jitter(rng, colour, 8), TREE if woods else BUILDING)
         x += wide
 
 
 def _bonnet(canvas: Canvas, rng: np.random.Generator) -> None:
     """In one scene of six the camera looks over its own bonnet: ignored pixels."""
-    shown, high, colour = rng.random() < 1 / 6, rng.uniform(0.9, 0.97), paint(rng)
+    shown, high, colour = rng.random() < 1 / 6, rng.uniform(0.9, 0.97), car_paint(rng)
     if not shown:
         return
     height, width = canvas.camera.size
@@ -101,8 +101,8 @@ def _bonnet(canvas: Canvas, rng: np.random.Generator) -> None:
 
 def _photograph(image: Image.Image, labels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Texture, a little blur, exposure, tint, vignette and the sensor's noise: (H, W, 3) uint8."""
-    gain, tint = rng.uniform(0.72, 1.18), rng.uniform(0.92, 1.08, 3).astype(np.float32)
-    gamma, sigma, radius = rng.uniform(0.85, 1.2), rng.uniform(1.5, 5.5), rng.uniform(0.0, 0.7)
+    gain, tint = rng.uniform(0.8, 1.12), rng.uniform(0.95, 1.05, 3).astype(np.float32)
+    gamma, sigma, radius = rng.uniform(0.9, 1.15), rng.uniform(1.0, 3.5), rng.uniform(0.0, 0.5)
     offset = (int(rng.integers(4096)), int(rng.integers(4096)))
     height, width = labels.shape
     small = image.reduce(SUPER)

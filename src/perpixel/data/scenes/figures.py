@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from perpixel.data.scenes.paints import PERSON, POLE, TREE, jitter, leaves, paint, pick
+from perpixel.data.scenes.paints import PERSON, POLE, TREE, cloth, jitter, leaves, pick
 from perpixel.data.scenes.view import Canvas, Colour, Point, scale
 
 Spot = tuple[float, float]
@@ -59,7 +59,7 @@ def _conifer(canvas: Canvas, spot: Spot, height: float, colour: Colour, rng: np.
 def draw_person(canvas: Canvas, spot: Spot, height: float, seed: int) -> None:
     """Somebody who stands or walks: legs, coat, arms, head, sometimes a bag."""
     rng = np.random.default_rng(seed)
-    coat, legs = paint(rng), scale(paint(rng), 0.7)
+    coat, legs = cloth(rng), scale(cloth(rng), 0.7)
     skin = jitter(rng, pick(rng, [(224, 180, 150), (172, 122, 90), (98, 68, 50)]), 10)
     stride, build, lean = rng.uniform(0.02, 0.24), rng.uniform(0.17, 0.25), rng.uniform(-0.04, 0.04)
 
@@ -76,7 +76,7 @@ def draw_person(canvas: Canvas, spot: Spot, height: float, seed: int) -> None:
     canvas.polygon(torso, canvas.air.shade(coat, (0, 0.3, -0.9)), PERSON)
     if rng.random() < 0.3:
         bag = [at(build, 0.5), at(build + 0.25, 0.5), at(build + 0.25, 0.34), at(build, 0.34)]
-        canvas.polygon(bag, paint(rng), PERSON)
+        canvas.polygon(bag, cloth(rng), PERSON)
     canvas.bar(at(lean, 0.8), at(lean, 0.88), 0.12, scale(skin, 0.85), PERSON)
     hair = jitter(rng, pick(rng, [(40, 32, 28), (120, 90, 54), (170, 166, 160)]), 10)
     canvas.disc(at(lean, 0.945), 0.125, hair, PERSON, tall=1.1)

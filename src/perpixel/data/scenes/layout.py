@@ -112,8 +112,8 @@ def _tree(rng: np.random.Generator, spot: tuple[float, float], height: float) ->
 def _trees(rng: np.random.Generator, street: Street) -> list[Thing]:
     """Trees at the outer edge of the sidewalks and bushes beside them."""
     things = []
-    for _ in range(int(rng.integers(2, 9))):
-        side, z = int(rng.choice([-1, 1])), _depth(rng, 6, 45)
+    for _ in range(int(rng.integers(2, 7))):
+        side, z = int(rng.choice([-1, 1])), _depth(rng, 7, 30)
         x = side * (street.road / 2 + rng.choice([0.9, street.walk]) + rng.uniform(0, 0.8))
         things.append(_tree(rng, (x, z), rng.uniform(3.5, 9)))
     for _ in range(int(rng.integers(0, 4))):
@@ -127,8 +127,8 @@ def _trees(rng: np.random.Generator, street: Street) -> list[Thing]:
 def _vehicles(rng: np.random.Generator, street: Street) -> list[Thing]:
     """Parked ones along the kerbs, moving ones in the lanes, now and then one that crosses; none inside another."""
     taken: list[Vehicle] = []
-    for _ in range(int(rng.integers(4, 12))):
-        z, kind = _depth(rng, 6.5, 45), rng.random()
+    for _ in range(int(rng.integers(2, 7))):
+        z, kind = _depth(rng, 6.5, 26), rng.random()
         side = int(rng.choice([-1, 1]))
         if kind < 0.6:
             vehicle = plan_vehicle(rng, side * (street.road / 2 - 1.15), z, (0.0, float(rng.choice([-1, 1]))))
@@ -162,9 +162,9 @@ def _vehicle_thing(vehicle: Vehicle) -> Thing:
 def _people(rng: np.random.Generator, street: Street) -> list[Thing]:
     """Most on the sidewalks, some in pairs, some on the road."""
     things = []
-    for _ in range(int(rng.integers(5, 14))):
-        z, side = _depth(rng, 4.5, 20), int(rng.choice([-1, 1]))
-        on_road = rng.random() < 0.2
+    for _ in range(int(rng.integers(4, 10))):
+        z, side = _depth(rng, 4.5, 9), int(rng.choice([-1, 1]))
+        on_road = rng.random() < 0.3
         away = rng.uniform(0, 0.45) * street.road if on_road else street.road / 2 + rng.uniform(0.3, street.walk)
         for k in range(1 + int(rng.random() < 0.25)):
             spot, height = (side * away + 0.65 * k, z + 0.2 * k), rng.uniform(1.5, 1.92)
@@ -176,8 +176,8 @@ def _people(rng: np.random.Generator, street: Street) -> list[Thing]:
 def _poles(rng: np.random.Generator, street: Street) -> list[Thing]:
     """Lamps, signs and lights, near the kerb."""
     things: list[Thing] = []
-    for _ in range(int(rng.integers(5, 12))):
-        z, side = _depth(rng, 5, 20), int(rng.choice([-1, 1]))
+    for _ in range(int(rng.integers(4, 10))):
+        z, side = _depth(rng, 4.5, 17), int(rng.choice([-1, 1]))
         if any(abs(other.depth / z - 1) < 0.12 and side * other.ground[0] > 0 for other in things):
             continue
         x = side * (street.road / 2 + rng.uniform(0.35, 0.9))

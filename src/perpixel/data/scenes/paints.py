@@ -28,15 +28,22 @@ SCENES = Taxonomy(
 
 ROAD, SIDEWALK, BUILDING, SKY, TREE, VEHICLE, PERSON, POLE = range(8)
 
-# Walls, cars and clothes take from one box of paints: a colour must not give the class away.
-_PAINTS: tuple[Colour, ...] = (
-    (178, 92, 70), (205, 190, 160), (150, 150, 152), (92, 100, 112), (225, 222, 214), (120, 84, 62), (88, 112, 150),
-    (140, 160, 176), (112, 128, 92), (196, 150, 96), (60, 62, 68), (168, 48, 46), (214, 176, 72), (70, 96, 84),
-    (180, 168, 190), (36, 52, 104),
+# Walls, cars and clothes share some of their paints, so that a colour alone does not give the class away.
+_WALLS: tuple[Colour, ...] = (
+    (178, 92, 70), (205, 190, 160), (150, 150, 152), (225, 222, 214), (120, 84, 62), (140, 160, 176), (196, 150, 96),
+    (186, 120, 92), (168, 158, 140), (104, 108, 116),
+)  # fmt: skip
+_CARS: tuple[Colour, ...] = (
+    (168, 28, 30), (36, 52, 124), (225, 222, 214), (46, 48, 54), (150, 150, 152), (224, 176, 40), (30, 92, 72),
+    (60, 110, 180), (120, 84, 62), (104, 108, 116),
+)  # fmt: skip
+_COATS: tuple[Colour, ...] = (
+    (196, 40, 60), (40, 60, 150), (230, 120, 40), (240, 236, 226), (40, 40, 44), (110, 60, 140), (36, 120, 110),
+    (120, 84, 62),
 )  # fmt: skip
 _LEAVES: tuple[Colour, ...] = (
-    (74, 104, 46), (58, 88, 50), (98, 122, 60), (62, 92, 74), (112, 110, 58), (170, 120, 52), (150, 86, 48),
-    (108, 98, 66), (44, 66, 40), (88, 116, 50), (80, 106, 62),
+    (74, 104, 46), (58, 88, 50), (98, 122, 60), (62, 92, 74), (112, 110, 58), (140, 108, 54), (44, 66, 40),
+    (88, 116, 50), (80, 106, 62),
 )  # fmt: skip
 
 
@@ -52,9 +59,19 @@ def jitter(rng: np.random.Generator, colour: Colour, amount: float = 14.0) -> Co
     return red, green, blue
 
 
-def paint(rng: np.random.Generator) -> Colour:
-    """The colour of a wall, a car or a coat."""
-    return jitter(rng, pick(rng, _PAINTS), 22)
+def wall(rng: np.random.Generator) -> Colour:
+    """The colour of a house."""
+    return jitter(rng, pick(rng, _WALLS), 14)
+
+
+def car_paint(rng: np.random.Generator) -> Colour:
+    """The colour of a vehicle."""
+    return jitter(rng, pick(rng, _CARS), 14)
+
+
+def cloth(rng: np.random.Generator) -> Colour:
+    """The colour of a piece of clothing."""
+    return jitter(rng, pick(rng, _COATS), 14)
 
 
 def leaves(rng: np.random.Generator) -> Colour:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perpixel.data.scenes.paints import VEHICLE, paint, pick
+from perpixel.data.scenes.paints import VEHICLE, car_paint, pick
 from perpixel.data.scenes.view import Canvas, Colour, Point, scale
 
 Outline = tuple[tuple[float, float], ...]
@@ -86,7 +86,7 @@ def plan_vehicle(rng: np.random.Generator, x: float, z: float, heading: tuple[fl
     shape = SHAPES[int(rng.choice(len(SHAPES), p=[0.36, 0.32, 0.14, 0.09, 0.09]))]
     dark = rng.uniform(24, 70)
     glass = pick(rng, [(dark, dark, dark + 6), (130.0, 150.0, 165.0)])
-    return Vehicle(shape, x, z, heading, paint(rng), glass)
+    return Vehicle(shape, x, z, heading, car_paint(rng), glass)
 
 
 def draw_vehicle(canvas: Canvas, vehicle: Vehicle) -> None:
