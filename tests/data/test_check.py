@@ -407,11 +407,11 @@ def test_palette_masks_keep_their_colours(tmp_path: Path) -> None:
 
 def test_voc_masks_stored_as_colours(tmp_path: Path) -> None:
     for i in range(4):
-        save(photo(i), tmp_path / f"JPEGImages/{i}.png")
+        save(photo(i), tmp_path / f"JPEGImages/2007_00000{i}.png")
         mask = np.zeros((40, 60, 3), np.uint8)
         mask[5:30, 5 + i : 30] = (192, 128, 128)
         mask[5:30, 30:32] = (224, 224, 192)
-        save(mask, tmp_path / f"SegmentationClass/{i}.png")
+        save(mask, tmp_path / f"SegmentationClass/2007_00000{i}.png")
     checked = check_dataset(tmp_path)
     assert "another kind" in the_one(checked.defects).text
     (tmp_path / "dataset.yaml").write_text(starter(checked) or "")

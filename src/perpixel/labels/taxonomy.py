@@ -164,14 +164,12 @@ class Taxonomy:
             raise UserError('each of "classes" needs a name, such as {name: road, values: [0], colour: [128, 64, 128]}')
         for entry in entries:
             _refuse_unknown_keys(entry)
-        defaults = default_colours(len(entries))
-        colours = [_colour(e.get("colour", e.get("color", defaults[i])), e["name"]) for i, e in enumerate(entries)]
         values = [_values(e.get("values", e.get("value", i)), e["name"]) for i, e in enumerate(entries)]
-        by_colour = any(not isinstance(v, int) for vs in values for v in vs)
-        if by_colour and not any("colour" in e or "color" in e for e in entries):
-            colours = [
-                next((v for v in vs if not isinstance(v, int)), c) for vs, c in zip(values, colours, strict=True)
-            ]
+        shown = [
+            next((v for v in vs if not isinstance(v, int)), c)
+            for vs, c in zip(values, default_colours(len(values)), strict=True)
+        ]
+        colours = [_colour(e.get("colour", e.get("color", c)), e["name"]) for e, c in zip(entries, shown, strict=True)]
         ignore = _values(data.get("ignore", IGNORE), "ignore") if data.get("ignore", IGNORE) != [] else ()
         named = {v for vs in values for v in vs}
         if "ignore" not in data and IGNORE in named:

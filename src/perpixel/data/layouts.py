@@ -1,0 +1,241 @@
+"""The layouts of data folders that need no file written by the user, tried in this order:
+
+    leftImg8bit/SPLIT/CITY + gtFine/SPLIT/CITY      Cityscapes
+    JPEGImages + SegmentationClass + ImageSets/...  VOC
+    train + trainannot, val + valannot, ...         SegNet's CamVid
+    images/{train,val,test} + masks/...             folders by split; ADE20K is one
+    train/{images,masks}, val/..., ...              the same the other way round
+    train_images + train_masks, train + train_labels, ...
+    images + masks                                  flat; split by train.txt and val.txt (stems) beside them,
+                                                    else by a stable hash of the stem
+    {1.jpg,1.png} or {1.jpg,1_mask.png} together    in train, val, test, or in the folder itself
+
+Names of folders may have capitals. A data set's own classes are taken only where its files' names say that it is that one.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from perpixel.core.errors import UserError
+from perpixel.core.image import SUFFIXES
+from perpixel.data.pairing import Pairs, list_images, pair, pair_beside
+from perpixel.data.samples import SPLITS, Dataset, Sample, by_name, find_in_line, split_by_hash
+from perpixel.labels import ADE20K, CAMVID, CITYSCAPES, CITYSCAPES_TRAIN_IDS, VOC, Taxonomy
+
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "rgb", "photos", "inputs", "input")
+MASK_FOLDERS = (
+    "masks labels annotations mask label annotation gt gts ground_truth groundtruth ground_truths "
+    "segmentation segmentations segmentation_masks targets target"
+).split()
+SPLIT_NAMES = {"training": "train", "train": "train", "validation": "val", "valid": "val", "val": "val"}
+SPLIT_NAMES |= {"testing": "test", "test": "test"}  # of two that mean the same the later one counts
+
+_OWN_NAMES = {
+    "CamVid": re.compile(r"^(0001TP|0006R0|0016E5|Seq05VD)_"),
+    "VOC": re.compile(r"^20\d\d_\d{6}$"),
+    "ADE20K": re.compile(r"^ADE_(train|val)_\d{8}$"),
+}
+Folders = Mapping[str, tuple[Path, Path]]
+
+
+def find_layout(root: Path) -> Dataset | None:
+    """The data set in a folder, or None if it fits no layout."""
+    for finder in FINDERS:
+        if (dataset := finder(root)) is not None:
+            return dataset
+    return None
+
+
+def subfolders(root: Path) -> dict[str, Path]:
+    """The folders in a folder by their names in small letters, with _ for - and space."""
+    visible = (p for p in sorted(root.iterdir()) if p.is_dir() and not p.name.startswith((".", "__")))
+    return {re.sub(r"[ -]", "_", p.name.lower()): p for p in visible}
+
+
+def two_folders(root: Path) -> tuple[Path, Path] | None:
+    """The folder of images and that of masks; of several that may hold masks the first that holds pictures."""
+    inside = subfolders(root)
+    images = next((inside[n] for n in IMAGE_FOLDERS if n in inside), None)
+    masks = [inside[n] for n in MASK_FOLDERS if n in inside]
+    if images is None or not masks:
+        return None
+    return images, next((m for m in masks if any(p.suffix.lower() in SUFFIXES for p in m.rglob("*"))), masks[0])
+
+
+def split_folders(images: Path, masks: Path) -> dict[str, tuple[Path, Path]]:
+    """images/train with masks/train and so on; where the masks are not divided, images/train with masks."""
+    divided, found = split_names(masks), split_names(images)
+    return {s: (p, divided.get(s, masks)) for s, p in found.items() if s in divided or not divided}
+
+
+def without_folder(images: Path, masks: Path) -> tuple[Path, ...]:
+    """The files of a train or val folder whose counterpart does not exist; test images may go without masks."""
+    left, right = split_names(images), split_names(masks)
+    lone = [p for a, b in ((left, right), (right, left)) for s, p in a.items() if s not in b and s != "test" and right]
+    return tuple(p for folder in lone for p in list_images(folder))
+
+
+def split_names(root: Path) -> dict[str, Path]:
+    """The folders in a folder that are named after a split."""
+    inside = subfolders(root)
+    return {split: inside[n] for n, split in SPLIT_NAMES.items() if n in inside}
+
+
+def with_val(splits: Mapping[str, tuple[Sample, ...]]) -> dict[str, tuple[Sample, ...]]:
+    """Splits with a val cut out of train by hash where there is none."""
+    return dict(splits) if "val" in splits or not splits.get("train") else {**splits, **split_by_hash(splits["train"])}
+
+
+def pair_all(folders: Folders) -> tuple[dict[str, tuple[Sample, ...]], tuple[Path, ...]]:
+    """The samples of every split, and the files that are in none."""
+    paired = {s: pair(*two) for s, two in folders.items()}
+    used = {sample.mask for samples, _ in paired.values() for sample in samples}
+    alone = dict.fromkeys(p for _, files in paired.values() for p in files if p not in used)
+    return {s: samples for s, (samples, _) in paired.items()}, tuple(alone)
+
+
+def _cityscapes(root: Path) -> Dataset | None:
+    if not (root / "leftImg8bit").is_dir() or not (root / "gtFine").is_dir():
+        return None
+    splits: dict[str, tuple[Sample, ...]] = {}
+    kinds = ("labelIds", "labelTrainIds")
+    kind = next((k for k in kinds if next((root / "gtFine").rglob(f"*_{k}.png"), None)), kinds[0])
+    unpaired: list[Path] = []
+    for split, folder in split_names(root / "leftImg8bit").items():
+        samples = []
+        for image in sorted(folder.rglob("*_leftImg8bit.*")):
+            stem = image.relative_to(folder).as_posix().rsplit("_leftImg8bit", 1)[0]
+            mask = root / "gtFine" / folder.name / f"{stem}_gtFine_{kind}.png"
+            samples.append(Sample(stem, image, mask)) if mask.is_file() else unpaired.append(image)
+        splits[split] = tuple(samples)
+    taxonomy = CITYSCAPES if kind == "labelIds" else CITYSCAPES_TRAIN_IDS
+    return Dataset(root, "cityscapes", splits, taxonomy, "Cityscapes", unpaired=tuple(unpaired))
+
+
+def _voc(root: Path) -> Dataset | None:
+    images, masks = root / "JPEGImages", root / "SegmentationClass"
+    if not images.is_dir() or not masks.is_dir():
+        return None
+    samples, unpaired = pair(images, masks)
+    lists = root / "ImageSets" / "Segmentation"
+    splits = by_lists(samples, lists if lists.is_dir() else root / "ImageSets")
+    unlabelled = tuple(p for p in unpaired if p.is_relative_to(masks))  # VOC has many photos without a mask, by design
+    is_voc = _is_own("VOC", samples)
+    taxonomy = _class_table(root) or (VOC if is_voc else None)
+    return Dataset(root, "voc", splits, taxonomy, "VOC" if is_voc else root.resolve().name, unpaired=unlabelled)
+
+
+def _class_table(root: Path) -> Taxonomy | None:
+    """The classes that labelme (class_names.txt) or CVAT (labelmap.txt) wrote beside a VOC layout."""
+    names, label_map = root / "class_names.txt", root / "labelmap.txt"
+    if names.is_file():
+        found = [n.strip() for n in names.read_text("utf-8").splitlines() if n.strip() and not n.startswith("__ignore")]
+        return Taxonomy.of([n.strip("_") for n in found])
+    if not label_map.is_file():
+        return None
+    rows = [r.split(":") for r in label_map.read_text("utf-8").splitlines() if r.strip() and not r.startswith("#")]
+    try:
+        colours = {r[0]: [int(v) for v in r[1].split(",")] for r in rows}
+        ignore = [colours.pop(n) for n in ("ignored", "ignore") if n in colours]
+        classes = [{"name": n, "colour": c, "values": [c]} for n, c in colours.items()]
+        return Taxonomy.from_dict({"classes": classes, "ignore": ignore})
+    except (ValueError, IndexError) as error:
+        raise UserError(f"{label_map}: expected lines such as road:128,64,128:: ({error})") from error
+
+
+def by_lists(samples: Sequence[Sample], folder: Path) -> dict[str, tuple[Sample, ...]]:
+    """Splits by train.txt, val.txt, test.txt; what no list says is cut by hash out of the samples in none of them."""
+    named, splits = by_name(samples), dict[str, tuple[Sample, ...]]()
+    for file_stem, split in SPLIT_NAMES.items():
+        file = folder / f"{file_stem}.txt"
+        lines = file.read_text("utf-8", errors="replace").splitlines() if file.is_file() else []
+        found = dict.fromkeys(s for line in lines if line.strip() and (s := find_in_line(line, named)))
+        if found:
+            splits[split] = tuple(found)
+    if "train" not in splits:
+        taken = {s.name for listed in splits.values() for s in listed}
+        splits["train"] = tuple(s for s in samples if s.name not in taken)
+    splits = splits if "val" in splits else {**splits, **split_by_hash(splits["train"])}
+    return {s: splits[s] for s in SPLITS if s in splits}
+
+
+def _segnet(root: Path) -> Dataset | None:
+    here = {s: (root / s, root / f"{s}annot") for s in SPLITS if (root / s).is_dir() and (root / f"{s}annot").is_dir()}
+    if not here:
+        return None
+    splits, unpaired = pair_all(here)
+    is_camvid = _is_own("CamVid", [s for samples in splits.values() for s in samples])
+    taxonomy, name = (CAMVID, "CamVid") if is_camvid else (None, root.resolve().name)
+    return Dataset(root, "segnet", with_val(splits), taxonomy, name, unpaired=unpaired)
+
+
+def _by_split(root: Path) -> Dataset | None:
+    if (two := two_folders(root)) is not None:
+        return _of_folders(root, split_folders(*two), "folders by split", without_folder(*two))
+    inside = {s: two_folders(p) for s, p in split_names(root).items()}
+    return _of_folders(root, {s: two for s, two in inside.items() if two is not None}, "folders by split")
+
+
+def _side_by_side(root: Path) -> Dataset | None:
+    inside, folders = subfolders(root), dict[str, tuple[Path, Path]]()
+    for name, split in SPLIT_NAMES.items():
+        images = [name, *_joined(name, IMAGE_FOLDERS)]
+        masks = _joined(name, (*MASK_FOLDERS, "annot", "lab"))
+        two = [next((inside[n] for n in names if n in inside), None) for names in (images, masks)]
+        if two[0] is not None and two[1] is not None:
+            folders[split] = (two[0], two[1])
+    return _of_folders(root, folders, "folders side by side")
+
+
+def _joined(split: str, names: Sequence[str]) -> list[str]:
+    return [n for name in names for n in (f"{split}_{name}", f"{name}_{split}", f"{split}{name}")]
+
+
+def _of_folders(root: Path, folders: Folders, layout: str, alone: tuple[Path, ...] = ()) -> Dataset | None:
+    if not folders:
+        return None
+    splits, unpaired = pair_all(folders)
+    unpaired += alone
+    if _is_own("ADE20K", [s for samples in splits.values() for s in samples]):
+        return Dataset(root, "ade20k", with_val(splits), ADE20K, "ADE20K", unpaired=unpaired)
+    return Dataset(root, layout, with_val(splits), None, root.resolve().name, unpaired=unpaired)
+
+
+def _flat(root: Path) -> Dataset | None:
+    if (two := two_folders(root)) is None:
+        return None
+    samples, unpaired = pair(*two)
+    if not samples and not unpaired:
+        return None
+    return Dataset(root, "flat", by_lists(samples, root), None, root.resolve().name, unpaired=unpaired)
+
+
+def _beside(root: Path) -> Dataset | None:
+    paired = {s: _pair_inside(p) for s, p in split_names(root).items()} or {"": _pair_inside(root)}
+    samples = [s for found, _ in paired.values() for s in found]
+    unpaired = tuple(p for _, alone in paired.values() for p in alone)
+    if 2 * len(samples) < len(unpaired) or not samples:
+        return None  # hardly a pair among many pictures is a coincidence
+    splits = by_lists(paired[""][0], root) if "" in paired else with_val({s: p[0] for s, p in paired.items()})
+    return Dataset(root, "pairs side by side", splits, None, root.resolve().name, unpaired=unpaired)
+
+
+def _pair_inside(folder: Path) -> Pairs:
+    return pair_beside([p for p in list_images(folder) if p.parent == folder], folder)
+
+
+def _is_own(name: str, samples: Sequence[Sample]) -> bool:
+    stems = [s.name.rsplit("/", 1)[-1] for s in samples]
+    return bool(stems) and all(_OWN_NAMES[name].match(stem) for stem in stems)
+
+
+FINDERS: tuple[Callable[[Path], Dataset | None], ...] = (
+    _cityscapes,
+    _voc,
+    _segnet,
+    _by_split,
+    _side_by_side,
+    _flat,
+    _beside,
+)
