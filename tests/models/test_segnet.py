@@ -1,0 +1,162 @@
+"""SegNet's sizes, its packed positions, and Monte-Carlo dropout."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from perpixel.core.errors import UserError
+from perpixel.models.monte_carlo import monte_carlo
+from perpixel.models.segnet import SegNet, SegNetBasic, bayesian_segnet, bayesian_segnet_basic
+
+Builder = type[SegNet] | type[SegNetBasic]
+
+
+def sizes_of_convs(model: nn.Module, image: Tensor) -> list[tuple[int, ...]]:
+    seen: list[tuple[int, ...]] = []
+    for part in model.modules():
+        if isinstance(part, nn.Conv2d):
+            part.register_forward_hook(lambda _, __, out: seen.append(tuple(out.shape[1:])))
+    assert model(image)["logits"].shape == (1, 11, 360, 480)
+    return seen
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_the_full_network_has_the_authors_sizes(packed: bool) -> None:
+    with torch.device("meta"):
+        seen = sizes_of_convs(SegNet(11, packed_indices=packed).eval(), torch.empty(1, 3, 360, 480))
+    levels = [(360, 480), (180, 240), (90, 120), (45, 60), (23, 30)]
+    encoder = [(64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3]
+    decoder = [(512,) * 3, (512, 512, 256), (256, 256, 128), (128, 64), (64, 11)]
+    down = [(c, *size) for channels, size in zip(encoder, levels, strict=True) for c in channels]
+    up = [(c, *size) for channels, size in zip(decoder, reversed(levels), strict=True) for c in channels]
+    assert seen == down + up
+
+
+def test_the_basic_network_has_the_authors_sizes() -> None:
+    with torch.device("meta"):
+        seen = sizes_of_convs(SegNetBasic(11).eval(), torch.empty(1, 3, 360, 480))
+    levels = [(360, 480), (180, 240), (90, 120), (45, 60)]
+    assert seen == [(64, *size) for size in levels + levels[::-1]] + [(11, 360, 480)]
+
+
+@pytest.mark.parametrize("builder", [SegNet, SegNetBasic])
+@pytest.mark.parametrize("size", [(1, 1), (33, 47), (45, 60)], ids=str)
+def test_packed_positions_change_nothing(builder: Builder, size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    packed, plain = builder(3, width=4).eval(), builder(3, width=4, packed_indices=False).eval()
+    plain.load_state_dict(packed.state_dict())
+    image = torch.randn(2, 3, *size)
+    assert torch.equal(packed(image)["logits"], plain(image)["logits"])
+
+
+def test_packed_positions_are_used_in_eval_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[torch.dtype] = []
+    unpool = F.max_unpool2d
+    monkeypatch.setattr(F, "max_unpool2d", lambda x, i, *a, **k: (kept.append(i.dtype), unpool(x, i, *a, **k))[1])
+    image = torch.randn(2, 3, 32, 32)
+    for packed, training, expected in ((True, True, 5), (True, False, 0), (False, True, 5), (False, False, 5)):
+        kept.clear()
+        SegNet(3, width=2, packed_indices=packed).train(training)(image)
+        assert kept == [torch.int64] * expected
+
+
+def test_only_the_full_network_has_relus_in_its_decoder() -> None:
+    counts = [
+        [sum(isinstance(part, nn.ReLU) for part in half.modules()) for half in (model.encoder, model.decoder)]
+        for model in (SegNet(2, width=1), SegNetBasic(2, width=1))
+    ]
+    assert counts == [[13, 12], [4, 0]]
+
+
+def test_batch_norms_are_those_of_the_authors_caffe() -> None:
+    for model, count in ((SegNet(2, width=1), 25), (SegNetBasic(2, width=1), 8)):
+        norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm2d)]
+        assert len(norms) == count
+        assert {norm.eps for norm in norms} == {1e-9}
+        assert {round(value, 9) for norm in norms for value in norm.bias.tolist()} == {0.001}
+
+
+def test_the_basic_network_normalises_across_channels() -> None:
+    """Each value over (1 + 1e-4 / 5 times the squares of the five channels around it) ** 0.75."""
+    model = SegNetBasic(2, width=1).eval()
+    seen: list[Tensor] = []
+    model.encoder[0][0].register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    image = 255 * torch.rand(1, 3, 4, 4)
+    model(image)
+    expected = image / (1 + 1e-4 / 5 * image.square().sum(dim=1, keepdim=True)) ** 0.75  # three channels: all are near
+    torch.testing.assert_close(seen[0], expected, atol=0, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("builder", "after"),
+    [
+        (bayesian_segnet, [(64, 4), (128, 2), (128, 1), (128, 2), (64, 4), (32, 8)]),
+        (bayesian_segnet_basic, [(16, 4), (16, 2), (16, 4), (16, 8)]),
+    ],
+)
+def test_dropout_stands_where_the_authors_put_it(builder: Builder, after: list[tuple[int, int]]) -> None:
+    """Channels and rows, of 32, of what it drops from: the inner poolings, then the inner decoders."""
+    model, seen = builder(3, width=16).train(), []
+    model.dropout.register_forward_hook(lambda _, __, out: seen.append((out.shape[1], out.shape[2])))
+    model(torch.randn(2, 3, 32, 32))
+    assert seen == after
+    assert model.dropout.p == 0.5
+
+
+class Dropper(nn.Module):
+    """Two classes: the second one's logit is 2 where dropout leaves a 1, else 0. A batch norm makes eval tell."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(0.5)
+        self.norm = nn.BatchNorm2d(1, eps=1e-5, momentum=0.1)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        left = self.dropout(torch.ones_like(image[:, :1]))
+        return {"logits": torch.cat([torch.zeros_like(left), left + 0 * self.norm(left)], dim=1)}
+
+
+def test_mean_and_variance_are_those_of_the_two_answers() -> None:
+    model, odds = Dropper().eval(), torch.tensor(2.0).exp()
+    kept, gone = (odds / (1 + odds)).item(), 0.5
+    found = monte_carlo(model, torch.zeros(1, 3, 40, 50), samples=50, seed=0)
+    share = (found.mean[:, 1] - gone) / (kept - gone)  # of the samples that kept the pixel
+    assert torch.allclose(share * 50, (share * 50).round(), atol=1e-3)
+    assert share.mean().item() == pytest.approx(0.5, abs=0.01)
+    expected = (kept - gone) ** 2 * share * (1 - share)
+    torch.testing.assert_close(found.variance[:, 0], expected, atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(found.uncertainty, expected, atol=1e-6, rtol=1e-4)
+    assert found.mean.shape == found.variance.shape == (1, 2, 40, 50)
+
+
+def test_the_seed_decides_and_nothing_else_changes() -> None:
+    torch.manual_seed(0)
+    model = bayesian_segnet_basic(3, width=4).train()
+    model.dropout.eval()
+    image, state = torch.randn(1, 3, 24, 24), torch.get_rng_state()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    first, again = (monte_carlo(model, image, samples=3, seed=5) for _ in range(2))
+    other = monte_carlo(model, image, samples=3, seed=6)
+    assert torch.equal(first.mean, again.mean)
+    assert torch.equal(first.variance, again.variance)
+    assert not torch.equal(first.mean, other.mean)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert model.training
+    assert not model.dropout.training
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())  # running statistics too
+    assert first.variance.max() > 0
+    assert first.mean.sum(dim=1).sub(1).abs().max() < 1e-5
+
+
+def test_one_sample_has_no_variance() -> None:
+    found = monte_carlo(bayesian_segnet(3, width=2), torch.randn(2, 3, 8, 8), samples=1)
+    assert not found.variance.any()
+
+
+def test_what_cannot_be_sampled_says_why() -> None:
+    image = torch.zeros(1, 3, 8, 8)
+    with pytest.raises(UserError, match="SegNet has no dropout to sample"):
+        monte_carlo(SegNet(2, width=1), image)
+    with pytest.raises(UserError, match="1 sample or more; got 0"):
+        monte_carlo(bayesian_segnet(2, width=1), image, samples=0)
