@@ -3,7 +3,9 @@
 Exit status: 0 done; 1 a fault of perpixel; 2 the user's input, said in one or two lines; 75 interrupted with a checkpoint saved.
 """
 
+import errno
 import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -13,6 +15,17 @@ from perpixel.cli import check, demo, evaluate, models, predict, report, train
 from perpixel.core.errors import UserError
 
 INTERRUPTED = 75
+_OUTSIDE = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+)
+"""What a system says of a folder that cannot be written to; no fault of ours."""
 
 app = typer.Typer(
     name="perpixel",
@@ -51,7 +64,7 @@ def main() -> None:
         app()
     except UserError as error:
         if debug:
-            raise
+            traceback.print_exc()
         print(f"perpixel: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
@@ -64,7 +77,10 @@ def main() -> None:
         if type(error).__name__ == "Interrupted":
             sys.exit(INTERRUPTED)
         if debug:
-            raise
+            traceback.print_exc()
+        if isinstance(error, OSError) and error.errno in _OUTSIDE:
+            print(f"perpixel: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+            sys.exit(2)
         print(
             f"perpixel: a fault of ours: {type(error).__name__}: {error}\n(run again with --debug for details)",
             file=sys.stderr,

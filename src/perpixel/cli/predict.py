@@ -1,15 +1,16 @@
 """perpixel predict: label maps, overlays and a summary for files, folders and globs."""
 
 import glob
+import itertools
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from perpixel.core.errors import UserError
-from perpixel.core.image import SUFFIXES
 
 
 def predict(
@@ -24,6 +25,8 @@ def predict(
 ) -> None:
     """Predict. An image that cannot be read does not stop the others; the exit status is then 2."""
     files = find_images(images)
+    stems = unique_stems(files)
+    refuse_overwriting(files, stems, out)
     from rich.progress import Progress
 
     from perpixel.core.files import write_text
@@ -32,7 +35,6 @@ def predict(
 
     keep_freed_memory()
     predictor = load(model, device)
-    stems = unique_stems(files)
     done: dict[str, Any] = {}
     failed: dict[str, str] = {}
     with Progress(disable=not sys.stderr.isatty(), transient=True) as bar:
@@ -40,9 +42,9 @@ def predict(
             try:
                 prediction = predictor.predict(file, flip=flip)
                 done[str(file)] = {**prediction.summary(), "files": prediction.save(out, stem, probabilities)}
-            except UserError as error:
-                failed[str(file)] = str(error)
-                print(f"perpixel: {error}", file=sys.stderr)
+            except (UserError, MemoryError, RuntimeError) as error:
+                failed[str(file)] = _reason(error, file)
+                print(f"perpixel: {failed[str(file)]}", file=sys.stderr)
     out.mkdir(parents=True, exist_ok=True)
     summary = {"model": model, "classes": list(predictor.taxonomy.names), "images": done, "failed": failed}
     write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
@@ -54,12 +56,22 @@ def predict(
         raise typer.Exit(2)
 
 
+def _reason(error: Exception, file: Path) -> str:
+    """The line about one image; anything but bad input and too little memory is a fault of ours and goes on up."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, MemoryError) or "memory" in str(error).lower():
+        return f"{file}: too large for the memory of this machine"
+    raise error
+
+
 def find_images(arguments: list[str]) -> list[Path]:
     """Files as given, the images below folders, and what globs match, each once, in order.
 
     Raises:
         UserError: an argument matches nothing.
     """
+    from perpixel.core.image import SUFFIXES
     from perpixel.data.folders import list_images
 
     found: dict[Path, None] = {}
@@ -81,11 +93,23 @@ def find_images(arguments: list[str]) -> list[Path]:
 
 def unique_stems(files: list[Path]) -> list[str]:
     """The stem of each file, with its ending where two share one, then numbered where that is not enough."""
-    stems = [f.stem for f in files]
-    named = [f.stem if stems.count(f.stem) == 1 else f"{f.stem}_{f.suffix[1:].lower()}" for f in files]
-    seen: dict[str, int] = {}
+    counts = Counter(f.stem.casefold() for f in files)
+    taken = {"summary"}  # summary.json is the list of all
     unique = []
-    for name in named:
-        seen[name] = seen.get(name, 0) + 1
-        unique.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+    for file in files:
+        name = file.stem if counts[file.stem.casefold()] == 1 else f"{file.stem}_{file.suffix[1:].lower()}"
+        numbered = (name if n == 1 else f"{name}_{n}" for n in itertools.count(1))
+        unique.append(next(x for x in numbered if x.casefold() not in taken))
+        taken.add(unique[-1].casefold())
     return unique
+
+
+def refuse_overwriting(files: list[Path], stems: list[str], out: Path) -> None:
+    """Raises UserError where a result would be written over an image that was given."""
+    given = {f.resolve() for f in files}
+    for stem in stems:
+        for name in (f"{stem}.png", f"{stem}_overlay.jpg", f"{stem}_probabilities.npy"):
+            if (out / name).resolve() in given:
+                raise UserError(
+                    f"{out / name} is one of the images and would be overwritten; give another folder by --out"
+                )

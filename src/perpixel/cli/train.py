@@ -1,5 +1,6 @@
 """perpixel train: images and masks in, a run folder out."""
 
+import os
 from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ def train(
     data: Annotated[
         str | None, typer.Argument(metavar="DATA", help="A folder of images and masks, or a dataset.yaml.")
     ] = None,
-    model: Annotated[str, typer.Option(help="The network; see perpixel models.")] = "fast_scnn",
+    model: Annotated[str | None, typer.Option(help="The network, fast_scnn unless given; see perpixel models.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; runs/DATA-MODEL-TIME by default.")] = None,
     recipe: Annotated[Path | None, typer.Option(help="A recipe to follow instead of the model's default.")] = None,
     epochs: Annotated[float | None, typer.Option(min=0, help="Train so many epochs (50 unless given).")] = None,
@@ -36,6 +37,9 @@ def train(
     from perpixel.train import train as train_run
     from perpixel.train.progress import Bar, Plain, on_terminal
 
+    overrides = (data, model, out, recipe, epochs, minutes, batch_size, lr, crop, seed, set_)
+    if resume is not None and any(given not in (None, []) for given in overrides):
+        raise UserError("--resume RUN goes on by the recipe in RUN; leave out DATA and the other options")
     plain = Plain()
     bar = Bar() if on_terminal() else None
     with bar or nullcontext(plain) as reporter:
@@ -46,8 +50,9 @@ def train(
                 raise UserError(
                     "give DATA, a folder of images and masks (or --resume RUN); perpixel check DATA says what is in it"
                 )
-            chosen = load_recipe(recipe) if recipe else default_recipe(model)
+            chosen = load_recipe(recipe) if recipe else default_recipe(model or "fast_scnn")
             given = {
+                "model.name": model,
                 "data.path": data,
                 "batch_size": batch_size,
                 "optimiser.lr": lr,
@@ -60,7 +65,7 @@ def train(
                 changes["data.crop"] = _size(crop)
             chosen = chosen.changed({**changes, **_assignments(set_ or [])})
             trained = train_run(chosen, out or _new_folder(data, chosen.model.name), reporter)
-    if report:
+    if report and os.environ.get("RANK", "0") == "0":  # under torchrun one process writes it
         from perpixel.report import write_report
 
         print(f"report    {write_report(trained.run)}")
@@ -90,5 +95,8 @@ def _assignments(pairs: list[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals:
             raise UserError(f'--set takes KEY=VALUE, such as optimiser.lr=0.01; got "{text}"')
-        found[key.strip()] = yaml.safe_load(value)
+        try:
+            found[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f'--set {key.strip()}: "{value}" is not YAML; quote it') from error
     return found

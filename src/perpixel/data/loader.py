@@ -22,6 +22,8 @@ from perpixel.data.folders import Sample
 from perpixel.data.transforms import Augmentation, augment, resize_short_side, to_tensor
 from perpixel.labels import Taxonomy
 
+_DECODED_TOGETHER = 16
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -38,28 +40,31 @@ def read_pair(sample: Sample, taxonomy: Taxonomy) -> tuple[Array, Array]:
     Raises:
         UserError: a file cannot be read, the sizes differ, or the mask holds a value of no class.
     """
-    image, labels = read_image(sample.image), read_labels(sample, taxonomy)
-    if sample.window is not None:
-        top, left, height, width = sample.window
-        image = image[top : top + height, left : left + width]
+    image, labels = read_image(sample.image), _read_whole_labels(sample, taxonomy)
     if image.shape[:2] != labels.shape:
         raise UserError(size_mismatch(sample, image.shape[:2], labels.shape))
-    return image, labels
+    return _cut(sample, image), _cut(sample, labels)
 
 
 def read_labels(sample: Sample, taxonomy: Taxonomy) -> Array:
     """The labels (H, W) uint8 of a sample, cut to its window."""
+    return _cut(sample, _read_whole_labels(sample, taxonomy))
+
+
+def _read_whole_labels(sample: Sample, taxonomy: Taxonomy) -> Array:
     if sample.mask is None:
         raise UserError(f"{sample.image}: there is no mask for this image")
-    labels = taxonomy.encode(read_mask(sample.mask), str(sample.mask))
+    return taxonomy.encode(read_mask(sample.mask), str(sample.mask))
+
+
+def _cut(sample: Sample, array: Array) -> Array:
     if sample.window is None:
-        return labels
+        return array
     top, left, height, width = sample.window
-    if top + height > labels.shape[0] or left + width > labels.shape[1]:
-        raise UserError(
-            f"{sample.mask}: window {list(sample.window)} lies outside of its {labels.shape[0]}x{labels.shape[1]}"
-        )
-    return labels[top : top + height, left : left + width]
+    if top + height > array.shape[0] or left + width > array.shape[1]:
+        size = f"{array.shape[0]}x{array.shape[1]}"
+        raise UserError(f"{sample.mask}: window {list(sample.window)} lies outside of its {size}")
+    return array[top : top + height, left : left + width]
 
 
 def size_mismatch(sample: Sample, image: Sequence[int], mask: Sequence[int]) -> str:
@@ -125,15 +130,25 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
         return resized, resized_labels
 
     def keep_in_memory(self) -> bool:
-        """Decodes everything once, if the first pair says that all of it fits; says whether it did."""
+        """Decodes everything once, unless it turns out not to fit; says whether it did."""
         if self._kept:
             return True
-        image, labels = self.decode(0)
-        if (image.nbytes + labels.nbytes) * len(self) > self.memory_bytes:
-            return False
+        if _nbytes(self.decode(0)) * len(self) > self.memory_bytes:
+            return False  # not worth beginning; later pairs may still be larger than the first
+        left, kept = self.memory_bytes, []
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders release the interpreter's lock
-            self._kept = list(pool.map(self.decode, range(len(self))))
+            for first in range(0, len(self), _DECODED_TOGETHER):
+                pairs = list(pool.map(self.decode, range(first, min(first + _DECODED_TOGETHER, len(self)))))
+                left -= sum(map(_nbytes, pairs))
+                if left < 0:
+                    return False
+                kept += pairs
+        self._kept = kept
         return True
+
+
+def _nbytes(pair: tuple[Tensor, Tensor]) -> int:
+    return pair[0].nbytes + pair[1].nbytes
 
 
 @dataclass(frozen=True)
@@ -183,7 +198,11 @@ class _Steps:
 
 
 def batches(dataset: TrainingSet, stream: Stream, start: int, stop: int, workers: int = 0) -> Iterator[Batch]:
-    """The batches of steps `start` to `stop` - 1; the same for any number of workers."""
+    """The batches of steps `start` to `stop` - 1; the same for any number of workers.
+
+    Raises:
+        UserError: a sample cannot be read or does not fit to the others.
+    """
     loader: DataLoader[Any] = DataLoader(
         dataset,
         batch_sampler=_Steps(stream, start, stop),  # type: ignore[arg-type]
@@ -191,8 +210,12 @@ def batches(dataset: TrainingSet, stream: Stream, start: int, stop: int, workers
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator(),  # or starting to iterate would draw from the generator of dropout
     )
-    yield from loader
+    try:
+        yield from loader
+    except UserError as error:  # a worker's comes with its traceback in the message
+        raise UserError(str(error).rsplit("UserError: ", 1)[-1].strip()) from None
 
 
 def collate(items: Sequence[tuple[Tensor, Tensor, str]]) -> Batch:

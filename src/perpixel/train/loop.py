@@ -7,21 +7,24 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import InitProcessGroupKwargs, LoggerType, broadcast_object_list
 from torch import Tensor
 
-from perpixel.core.errors import UserError
+from perpixel.core.errors import UserError, nearest
 from perpixel.core.files import write_text
 from perpixel.core.memory import keep_freed_memory
 from perpixel.data.loader import Batch, Stream, batches
-from perpixel.infer.bundle import save_bundle
+from perpixel.infer.bundle import save_bundle, without_download
 from perpixel.infer.evaluate import evaluate
 from perpixel.infer.predictor import Predictor
 from perpixel.losses import border_weights
@@ -108,6 +111,8 @@ class _Run:
         self.started = time.monotonic()
         keep_freed_memory()
         self.accelerator = self._accelerator()
+        if not self.accelerator.is_main_process:
+            self.report = Silent()
         self.device = self.accelerator.device
         model = plan.model.to(self.device)
         if self.recipe.channels_last:
@@ -126,25 +131,31 @@ class _Run:
     def go(self) -> Trained:
         main = self.accelerator.is_main_process
         with self._signals():
-            kept = self.plan.training_set.keep_in_memory()
-            if not self.steps:
-                self._decide_steps()
-            if main and self.progress.step == 0:
-                self._open_folder()
-            if main:
-                self._say_plan(kept)
             try:
+                kept = self.plan.training_set.keep_in_memory()
+                if not self.steps:
+                    self._decide_steps()
+                if self.progress.step == 0:
+                    self._open_folder()
+                if main:
+                    self._say_plan(kept)
                 self._steps()
             except Interrupted:
-                self._save()
-                self.report.line(
-                    f"interrupted at step {self.progress.step}; go on with: perpixel train --resume {self.folder}"
-                )
+                self._leave()
                 raise
         if main:
             self._finish()
         best = self.progress.best if self.plan.val else math.nan
         return Trained(self.folder, self.steps, best, self.progress.seconds)
+
+    def _leave(self) -> None:
+        """Saves what an interrupted run goes on from: before its first step, the recipe as it was given."""
+        if self.progress.step == 0:
+            self._open_folder()
+        else:
+            self._save()
+        self.report.line(f"interrupted at step {self.progress.step}; go on with: perpixel train --resume {self.folder}")
+        self.accelerator.wait_for_everyone()  # torchrun ends all processes when the first one is gone
 
     def _steps(self) -> None:
         p, recipe = self.progress, self.recipe
@@ -216,37 +227,41 @@ class _Run:
         return torch.from_numpy(np.stack(maps)).float().to(self.device)
 
     def _evaluate(self) -> None:
-        """Evaluates the averaged weights on whole images and keeps the best as a bundle."""
-        p = self.progress
+        """The main process evaluates; the others wait for it where all look for a signal together."""
         if self.accelerator.is_main_process and self.plan.val:
-            predictor = self._predictor()
-            began = time.monotonic()
-            measured = evaluate(
-                predictor, self.plan.val, self.plan.taxonomy, ("confusion",), progress=lambda *_: self._check_stop()
-            )
-            confusion = measured.evaluation.confusion
-            mean_iou = confusion.mean_iou if not math.isnan(confusion.mean_iou) else 0.0
-            p.rows[-1].update(val_mean_iou=mean_iou, val_pixel_accuracy=confusion.pixel_accuracy)
-            self._say_evaluation(mean_iou, confusion.pixel_accuracy, time.monotonic() - began)
-            self._say_collapsed(confusion.truth_pixels, confusion.predicted_pixels)
-            if mean_iou > p.best:
-                p.best = mean_iou
-                training = {
-                    "step": p.step,
-                    "steps": self.steps,
-                    "epochs": p.step / self._steps_per_epoch(),
-                    "seconds": p.seconds,
-                }
-                metrics = {**measured.results, "split": self.recipe.data.val_split, "images": len(self.plan.val)}
-                save_bundle(self.folder / "best", predictor.model, self.plan.bundle_info(training, metrics))
-        p.evaluated = p.step
-        self.accelerator.wait_for_everyone()
+            with suppress(Interrupted):  # not before the others are there to be told
+                self._evaluate_here()
+        self._check_stop()
+        self.progress.evaluated = self.progress.step
+
+    def _evaluate_here(self) -> None:
+        """Evaluates the averaged weights on whole images and keeps the best as a bundle."""
+        p, predictor, began = self.progress, self._predictor(), time.monotonic()
+        measured = evaluate(
+            predictor, self.plan.val, self.plan.taxonomy, ("confusion",), progress=lambda *_: self._check_own_stop()
+        )
+        confusion = measured.evaluation.confusion
+        mean_iou = confusion.mean_iou if not math.isnan(confusion.mean_iou) else 0.0
+        p.rows[-1].update(val_mean_iou=mean_iou, val_pixel_accuracy=confusion.pixel_accuracy)
+        self._say_evaluation(mean_iou, confusion.pixel_accuracy, time.monotonic() - began)
+        self._say_collapsed(confusion.truth_pixels, confusion.predicted_pixels)
+        if mean_iou > p.best:
+            p.best = mean_iou
+            training = {
+                "step": p.step,
+                "steps": self.steps,
+                "epochs": p.step / self._steps_per_epoch(),
+                "seconds": p.seconds,
+            }
+            metrics = {**measured.results, "split": self.recipe.data.val_split, "images": len(self.plan.val)}
+            save_bundle(self.folder / "best", predictor.model, self.plan.bundle_info(training, metrics))
 
     def _predictor(self) -> Predictor:
         recipe, plan = self.recipe, self.plan
         state = torch.random.get_rng_state()  # a fresh network draws weights; training must not notice
         k, c = plan.taxonomy.num_classes, plan.preprocessing.channels
-        model = build(recipe.model.name, num_classes=k, in_channels=c, **recipe.model.options)
+        options = without_download(recipe.model.options)
+        model = build(recipe.model.name, num_classes=k, in_channels=c, **options)
         torch.random.set_rng_state(state)
         model.load_state_dict(self.average.state_dict() if self.average else self.bare.state_dict())
         return Predictor(model, plan.preprocessing, plan.taxonomy, device=str(self.device))
@@ -263,6 +278,7 @@ class _Run:
             once = image * len(self.plan.val)
             evaluations = min(EVALUATIONS, max(2, int(0.05 * left / once))) if once else 1
             self.steps = max(1, int((left - evaluations * once) / step))
+            self.steps, evaluations = broadcast_object_list([self.steps, evaluations])  # each process has its own clock
             rate = recipe.batch_size * recipe.accumulate * self.accelerator.num_processes / step
             self.report.line(
                 f"time      {recipe.minutes:g} minutes at {rate:.1f} images/s are {self.steps} steps "
@@ -274,24 +290,32 @@ class _Run:
 
     def _measure(self) -> tuple[float, float]:
         """Seconds of one step and of evaluating one image."""
-        weights = {k: v.clone() for k, v in self.bare.state_dict().items()}
-        random_state = torch.random.get_rng_state()
         times = []
         stream = self._batches(0, MEASURED_STEPS)
-        average, self.average = self.average, None
-        for _ in range(MEASURED_STEPS):
-            self._check_stop()
-            began = time.monotonic()
-            self._step(stream, 0.0)
-            times.append(time.monotonic() - began)
-        self.average = average
-        self.optimiser.load_state_dict({"state": {}, "param_groups": self.optimiser.state_dict()["param_groups"]})
-        self.bare.load_state_dict(weights)
-        torch.random.set_rng_state(random_state)
+        with self._undone():
+            for _ in range(MEASURED_STEPS):
+                self._check_stop()
+                began = time.monotonic()
+                self._step(stream, 0.0)
+                times.append(time.monotonic() - began)
         began, few = time.monotonic(), self.plan.val[:3]
         if few:
             evaluate(self._predictor(), few, self.plan.taxonomy, ("confusion",))
         return float(np.median(times[2:])), (time.monotonic() - began) / max(1, len(few))
+
+    @contextmanager
+    def _undone(self) -> Iterator[None]:
+        """Steps inside leave no trace, also where they are interrupted."""
+        weights = {k: v.clone() for k, v in self.bare.state_dict().items()}
+        random_state = torch.random.get_rng_state()
+        average, self.average = self.average, None
+        try:
+            yield
+        finally:
+            self.average = average
+            self.optimiser.load_state_dict({"state": {}, "param_groups": self.optimiser.state_dict()["param_groups"]})
+            self.bare.load_state_dict(weights)
+            torch.random.set_rng_state(random_state)
 
     def _batches(self, start: int, stop: int) -> Iterator[Batch]:
         a, recipe = self.accelerator, self.recipe
@@ -325,6 +349,8 @@ class _Run:
         self.progress = Progress(**{k: state[k] for k in vars(Progress())})
 
     def _open_folder(self) -> None:
+        if not self.accelerator.is_main_process:
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         self.recipe.save(self.folder / "recipe.yaml")
         write_text(self.folder / "environment.json", json.dumps(environment(), indent=2) + "\n")
@@ -416,11 +442,19 @@ class _Run:
         precision = recipe.precision
         if precision == "auto":
             precision = "bf16" if computes_in_bf16(device) else "fp32"
+        if precision == "fp16" and device.type != "cuda":
+            raise UserError("precision fp16 needs a CUDA GPU; use auto, bf16 or fp32")
+        AcceleratorState._reset_state()  # an earlier run in this process may have had another precision
+        known = [str(kind) for kind in LoggerType]
+        for name in recipe.trackers:
+            if name not in known:
+                raise UserError(f'there is no tracker "{name}"; known: {", ".join(known)}.{nearest(name, known)}')
         accelerator = Accelerator(
             cpu=cpu,
             mixed_precision="no" if precision == "fp32" else precision,
             log_with=list(recipe.trackers) or None,
             project_dir=str(self.folder),
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=3))],  # others wait while one evaluates
         )
         if recipe.trackers:
             accelerator.init_trackers("perpixel")
@@ -432,6 +466,10 @@ class _Run:
         if self.accelerator.num_processes > 1:
             stop = bool(self.accelerator.reduce(torch.tensor(float(stop), device=self.device)).item())
         if stop:
+            raise Interrupted
+
+    def _check_own_stop(self) -> None:
+        if self.stop:
             raise Interrupted
 
     @contextmanager

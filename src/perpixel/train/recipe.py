@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 from perpixel.core.errors import UserError, nearest
 from perpixel.core.files import write_text
 
+LENGTHS = ("epochs", "minutes", "steps")
+
 
 class Part(BaseModel):
     """A frozen group of settings; an unknown key is an error."""
@@ -109,7 +111,7 @@ class Recipe(Part):
 
     @model_validator(mode="after")
     def _one_length(self) -> "Recipe":
-        given = [k for k in ("epochs", "minutes", "steps") if getattr(self, k) is not None]
+        given = [k for k in LENGTHS if getattr(self, k) is not None]
         if len(given) > 1:
             raise ValueError(f"give one of epochs, minutes and steps, got {' and '.join(given)}")
         return self
@@ -121,6 +123,8 @@ class Recipe(Part):
             UserError: an unknown key or a wrong value.
         """
         data = self.model_dump(mode="json")
+        if any(changes.get(key) is not None for key in LENGTHS):
+            data.update(dict.fromkeys(LENGTHS))  # a new length replaces the old one; two new ones are refused below
         for key, value in changes.items():
             *parts, last = key.split(".")
             place = data
@@ -129,8 +133,6 @@ class Recipe(Part):
                     raise UserError(f'a recipe has no "{key}".{nearest(part, place)}')
                 place = place[part]
             place[last] = value
-            if key in ("epochs", "minutes", "steps") and value is not None:
-                data.update({k: None for k in ("epochs", "minutes", "steps") if k != key})
         return parse(data, "recipe")
 
     def save(self, file: str | Path) -> None:

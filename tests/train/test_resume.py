@@ -1,0 +1,282 @@
+"""A resumed run is the uninterrupted one, bit for bit, wherever it was interrupted."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from perpixel.core.errors import UserError
+from perpixel.infer import evaluate, load
+from perpixel.train import Interrupted, Recipe, load_recipe, resume, train
+from perpixel.train import loop as module
+from perpixel.train.checkpoint import load_checkpoint
+
+TIMING = ("seconds", "images_per_second")
+
+
+class Told:
+    """A reporter that keeps what it hears, and asks to stop after some steps."""
+
+    def __init__(self, *stop_after: int) -> None:
+        self.stop_after, self.lines, self.steps = stop_after, [], []
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+
+    def step(self, step: int, steps: int, text: str) -> None:
+        self.steps.append(step)
+        if step in self.stop_after:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def outcome(run: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], bytes]:
+    """Everything that a run leaves, but for the clock's readings: tensors, state, and the best weights."""
+    checkpoint, note = load_checkpoint(run)
+    assert note == ""
+    state = {k: v for k, v in checkpoint.state.items() if k not in (*TIMING, "tensors_sha256")}
+    state["rows"] = [{k: v for k, v in row.items() if k not in TIMING} for row in state["rows"]]
+    return dict(checkpoint.tensors), state, (run / "best" / "model.safetensors").read_bytes()
+
+
+def assert_equal(run: Path, whole: Path) -> None:
+    (tensors, state, best), (wanted, wanted_state, wanted_best) = outcome(run), outcome(whole)
+    assert state == wanted_state
+    assert tensors.keys() == wanted.keys()
+    assert [k for k in wanted if not torch.equal(tensors[k], wanted[k])] == []
+    assert best == wanted_best
+    history = (run / "history.csv").read_text().splitlines()
+    assert len(history) == len((whole / "history.csv").read_text().splitlines())
+
+
+def test_the_uninterrupted_run(whole: Path) -> None:
+    tensors, state, _ = outcome(whole)
+    kinds = {k.split(".")[0] for k in tensors}
+    assert kinds == {"model", "average", "optimiser", "random"}
+    assert state["step"] == 7
+    assert [r["step"] for r in state["rows"] if "val_mean_iou" in r] == [3, 6, 7]
+    assert [r["step"] for r in state["rows"]] == list(range(1, 8))
+    moved = [k for k in tensors if k.startswith("model.") and not torch.equal(tensors[k], tensors["average" + k[5:]])]
+    assert len(moved) > 100  # the average is not the model
+
+
+def test_the_same_again(whole: Path, tiny: Recipe, tmp_path: Path) -> None:
+    train(tiny, tmp_path / "run")
+    assert_equal(tmp_path / "run", whole)
+
+
+def test_another_seed_is_another_run(whole: Path, tiny: Recipe, tmp_path: Path) -> None:
+    train(tiny.changed({"seed": 1, "steps": 1}), tmp_path / "run")
+    assert outcome(tmp_path / "run")[1]["rows"][0]["loss"] != outcome(whole)[1]["rows"][0]["loss"]
+
+
+def run_with_stops(recipe: Recipe, run: Path, *stops: int) -> Told:
+    """Trains and stops after each of the steps, resumes each time."""
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Interrupted):
+        train(recipe, run, Told(stops[0]))
+    assert load_checkpoint(run)[0].state["step"] == stops[0]
+    for stop in stops[1:]:
+        with pytest.raises(Interrupted):
+            resume(run, Told(stop))
+        assert load_checkpoint(run)[0].state["step"] == stop
+    assert signal.getsignal(signal.SIGTERM) == before
+    told = Told()
+    trained = resume(run, told)
+    assert told.steps == list(range(stops[-1] + 1, 8))
+    assert trained.steps == 7
+    return told
+
+
+@pytest.mark.parametrize("stops", [(1,), (3,), (2, 5), (6,)])
+def test_interrupted_and_resumed(whole: Path, tiny: Recipe, tmp_path: Path, stops: tuple[int, ...]) -> None:
+    """In the middle of epochs (5 images by 4), at the step of an evaluation, twice, before the last step."""
+    run_with_stops(tiny, tmp_path / "run", *stops)
+    assert_equal(tmp_path / "run", whole)
+
+
+def test_with_workers_it_is_the_same(whole: Path, tiny: Recipe, tmp_path: Path) -> None:
+    """Two workers, an interrupt, and none on resuming: all one."""
+    recipe = tiny.changed({"data.workers": 2})
+    with pytest.raises(Interrupted):
+        train(recipe, tmp_path / "run", Told(4))
+    load_recipe(tmp_path / "run" / "recipe.yaml").changed({"data.workers": 0}).save(tmp_path / "run" / "recipe.yaml")
+    resume(tmp_path / "run")
+    assert_equal(tmp_path / "run", whole)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimiser.name": "sgd", "optimiser.ema": None, "accumulate": 1, "channels_last": False},
+        {"precision": "bf16", "optimiser.clip_norm": None, "data.elastic": 2.0, "data.rotate": 20},
+        {"model.name": "unet", "model.options": {"width": 2, "padding": "same"}, "optimiser.name": "adam"},
+    ],
+)
+def test_other_recipes_resume_too(tiny: Recipe, tmp_path: Path, changes: dict[str, Any]) -> None:
+    recipe = tiny.changed(changes)
+    train(recipe, tmp_path / "whole")
+    run_with_stops(recipe, tmp_path / "run", 4)
+    assert_equal(tmp_path / "run", tmp_path / "whole")
+
+
+def at_call(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, nth: int, do: Callable[[], None]) -> None:
+    """Does something at the n-th call of a function, before it runs."""
+    real, calls = getattr(owner, name), 0
+
+    def counted(*args: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == nth:
+            do()
+        return real(*args, **options)
+
+    monkeypatch.setattr(owner, name, counted)
+
+
+def terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("nth", [1, 5])
+def test_interrupted_in_an_evaluation(
+    whole: Path, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nth: int
+) -> None:
+    """At the first image of the first evaluation, and the second of the second: 3 images each."""
+    import sys
+
+    with monkeypatch.context() as patch:
+        at_call(patch, sys.modules["perpixel.infer.evaluate"], "read_pair", nth, terminate)
+        with pytest.raises(Interrupted):
+            train(tiny, tmp_path / "run")
+    state = load_checkpoint(tmp_path / "run")[0].state
+    assert (state["step"], state["evaluated"]) == ((3, 0) if nth == 1 else (6, 3))
+    resume(tmp_path / "run")
+    assert_equal(tmp_path / "run", whole)
+
+
+def test_killed_without_a_word(whole: Path, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash in step 5 loses what came after the checkpoint of step 3, and no more."""
+
+    def crash() -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        at_call(patch, module._Run, "_step", 5, crash)
+        with pytest.raises(MemoryError):
+            train(tiny, tmp_path / "run")
+    told = Told()
+    resume(tmp_path / "run", told)
+    assert told.steps == [4, 5, 6, 7]
+    assert_equal(tmp_path / "run", whole)
+
+
+def test_a_damaged_checkpoint_costs_its_steps_only(whole: Path, tiny: Recipe, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        train(tiny, run, Told(5))
+    file = run / "last" / "state.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    told = Told()
+    resume(run, told)
+    assert any("resuming from the checkpoint before" in line for line in told.lines)
+    assert told.steps == [4, 5, 6, 7]
+    assert_equal(run, whole)
+
+
+def test_both_damaged_is_the_users_to_know(tiny: Recipe, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        train(tiny, run, Told(1))
+    for name in ("last", "previous"):
+        (run / name / "state.json").write_text("{")
+    with pytest.raises(UserError, match="no checkpoint to resume from"):
+        resume(run)
+
+
+def test_a_finished_run_stays_as_it_is(whole: Path, tmp_path: Path) -> None:
+    import shutil
+
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    told = Told()
+    assert resume(run, told).steps == 7
+    assert told.steps == []
+    assert_equal(run, whole)
+
+
+def test_what_cannot_be_resumed(tmp_path: Path, tiny: Recipe) -> None:
+    with pytest.raises(UserError, match=r"no recipe.yaml"):
+        resume(tmp_path / "nothing")
+    tiny.save(tmp_path / "recipe.yaml")
+    with pytest.raises(UserError, match="no checkpoint"):
+        resume(tmp_path)
+
+
+def test_another_network_in_the_recipe(tiny: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        train(tiny, tmp_path, Told(1))
+    load_recipe(tmp_path / "recipe.yaml").changed({"model.options": {"aux": True}}).save(tmp_path / "recipe.yaml")
+    with pytest.raises(UserError, match="another network"):
+        resume(tmp_path)
+
+
+# --minutes
+
+
+@pytest.fixture
+def seconds_are_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that ticks once each time it is read: a measured step takes one second, wherever the test runs."""
+    ticks = iter(range(10**9))
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+
+
+def test_minutes_become_steps_that_anyone_can_repeat(tiny: Recipe, tmp_path: Path, seconds_are_steps: None) -> None:
+    told = Told()
+    trained = train(tiny.changed({"minutes": 0.55}), tmp_path / "measured", told)
+    recipe = load_recipe(tmp_path / "measured" / "recipe.yaml")
+    assert recipe.minutes is None
+    assert recipe.steps == trained.steps == len(told.steps)
+    assert 4 <= trained.steps < 33
+    assert any(f"are {trained.steps} steps" in line for line in told.lines)
+    train(recipe, tmp_path / "repeated")
+    assert_equal(tmp_path / "repeated", tmp_path / "measured")
+
+
+@pytest.mark.parametrize("nth", [1, 4])
+def test_interrupted_while_measuring(
+    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds_are_steps: None, nth: int
+) -> None:
+    recipe = tiny.changed({"minutes": 0.5})
+    with monkeypatch.context() as patch:
+        at_call(patch, module._Run, "_step", nth, terminate)
+        with pytest.raises(Interrupted):
+            train(recipe, tmp_path / "run")
+    assert load_recipe(tmp_path / "run" / "recipe.yaml").minutes == 0.5
+    state = load_checkpoint(tmp_path / "run")[0].state
+    assert (state["step"], state["steps"]) == (0, 0)
+    trained = resume(tmp_path / "run")
+    fixed = load_recipe(tmp_path / "run" / "recipe.yaml")
+    assert fixed.steps == trained.steps
+    train(fixed, tmp_path / "repeated")
+    assert_equal(tmp_path / "run", tmp_path / "repeated")
+
+
+def test_the_best_bundle_says_what_evaluate_finds(whole: Path, tiny: Recipe) -> None:
+    from perpixel.data.folders import open_dataset
+
+    predictor = load(whole, device="cpu")
+    assert predictor.info is not None
+    dataset = open_dataset(tiny.data.path)
+    measured = evaluate(predictor, dataset.split("val"), dataset.taxonomy, ("confusion",)).results
+    claimed = predictor.info.metrics
+    assert len(measured) == 11
+    assert {k: claimed[k] for k in measured} == measured
+    assert claimed["split"] == "val"
+    assert claimed["images"] == 3
+    assert predictor.info.data["train_images"] == 5
+    assert measured["mean_iou"] == max(r.get("val_mean_iou", 0) for r in outcome(whole)[1]["rows"])
