@@ -1,0 +1,305 @@
+"""The pages say what is true: links lead somewhere, commands exist, YAML is accepted, messages are those that users get."""
+
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from typer.main import get_command
+
+import perpixel
+from perpixel.cli import app
+from perpixel.cli.train import _assignments
+from perpixel.core.errors import UserError
+from perpixel.data.folders import open_dataset
+from perpixel.data.loader import read_pair
+from perpixel.data.statistics import infer_taxonomy
+from perpixel.labels import Taxonomy
+from perpixel.losses import build_loss, class_weights
+from perpixel.models.catalog import model_options
+from perpixel.train.recipe import default_recipe, load_recipe
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+OPEN = "TODO-" + "MEASURE"
+
+
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(text: str) -> Iterator[str]:
+    """Every command line of a page, from its blocks and from code inside sentences."""
+    for block in blocks(text, "sh"):
+        yield from (line for line in block.splitlines() if line.strip())
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    yield from (code for code in re.findall(r"`([^`\n]+)`", prose) if re.match(r"(perpixel|make) ", code))
+
+
+def fault(command: str) -> str:
+    """What is wrong with a command line, or nothing."""
+    words = [w for w in shlex.split(command, comments=True) if w != "--debug"]
+    if words[0] == "make":
+        targets = re.findall(r"^([a-z]+):", text_of("Makefile"), re.MULTILINE)
+        return "" if set(words[1:]) <= set(targets) else f"no such target: {command}"
+    if words[0] != "perpixel" or words[1] in ("--help", "--version"):
+        return ""
+    verbs: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
+    if words[1] not in verbs:
+        return f"no such verb: {command}"
+    if words[2:] == ["--help"]:
+        return ""
+    try:
+        verbs[words[1]].make_context(words[1], words[2:])
+    except Exception as error:
+        return f"{command}: {error}"
+    return ""
+
+
+def slugs(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h).strip().lower().replace(" ", "-") for h in headings}
+
+
+def broken_link(page: Path, target: str) -> bool:
+    path, _, anchor = target.partition("#")
+    there = (page.parent / path).resolve() if path else page
+    return not there.exists() or bool(anchor and anchor not in slugs(there))
+
+
+def links(text: str) -> list[str]:
+    return [t for t in re.findall(r"\]\(([^)\s]+)\)", text) if not t.startswith(("http:", "https:", "mailto:"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_resolve(page: Path) -> None:
+    targets = [t for t in links(page.read_text(encoding="utf-8")) if not t.endswith((".jpg", ".png"))]
+    assert [t for t in targets if broken_link(page, t)] == []
+
+
+def test_pages_and_links_were_found() -> None:
+    assert len(PAGES) >= 20
+    assert sum(len(links(p.read_text(encoding="utf-8"))) for p in PAGES) >= 40
+    assert broken_link(ROOT / "README.md", "docs/nowhere.md")
+    assert broken_link(ROOT / "README.md", "docs/miou.md#no-such-heading")
+
+
+def test_the_index_names_every_page() -> None:
+    index = text_of("docs/README.md")
+    pages = [str(p.relative_to(ROOT / "docs")) for p in ROOT.glob("docs/**/*.md") if p.name != "README.md"]
+    assert len(pages) >= 15
+    assert [p for p in pages if f"({p})" not in index] == []
+
+
+def test_nothing_is_left_open() -> None:
+    """Pictures are there, and every figure is measured or called "not measured"."""
+    pictures = [(p, t) for p in PAGES for t in links(p.read_text(encoding="utf-8")) if t.endswith((".jpg", ".png"))]
+    missing = [t for page, t in pictures if broken_link(page, t)]
+    unmeasured = [str(p.relative_to(ROOT)) for p in PAGES if OPEN in p.read_text(encoding="utf-8")]
+    assert pictures
+    assert (missing, unmeasured) == ([], [])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_commands_exist(page: Path) -> None:
+    assert [f for c in commands(page.read_text(encoding="utf-8")) if (f := fault(c))] == []
+
+
+def settings_of_the_pages() -> list[tuple[str, list[str]]]:
+    """(network, KEY=VALUE pairs) of every piece of a page that has --set."""
+    texts = [p.read_text(encoding="utf-8") for p in PAGES]
+    codes = [c for t in texts for c in re.findall(r"`([^`\n]+)`", t) if "--set " in c and "KEY=" not in c]
+    words = [shlex.split(c) for c in codes]
+    networks = [w[w.index("--model") + 1] if "--model" in w else "" for w in words]
+    pairs = [[w[i + 1] for i, x in enumerate(w) if x == "--set"] for w in words]
+    guessed = ["fpn" if any("model.options.encoder" in x for x in p) else "fast_scnn" for p in pairs]
+    return [(n or g, p) for n, g, p in zip(networks, guessed, pairs, strict=True)]
+
+
+def test_every_setting_is_accepted() -> None:
+    found = settings_of_the_pages()
+    assert len(found) >= 8
+    for network, pairs in found:
+        recipe = default_recipe(network).changed(_assignments(pairs))
+        assert set(recipe.model.options) <= set(model_options(network))
+        build_loss(recipe.loss.terms)
+        class_weights(recipe.loss.class_weights, [1, 2], [3, 3])  # type: ignore[arg-type]
+
+
+def test_commands_were_found_and_wrong_ones_are_seen() -> None:
+    assert sum(1 for page in PAGES for _ in commands(page.read_text(encoding="utf-8"))) >= 30
+    for wrong in ("perpixel trian DATA", "perpixel train DATA --epoch 3", "perpixel evaluate RUN", "make dmeo"):
+        assert fault(wrong), wrong
+
+
+def test_the_readme_lists_every_verb() -> None:
+    table = re.findall(r"^\| `perpixel (\w+)", text_of("README.md"), re.MULTILINE)
+    assert sorted(table) == sorted(get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def test_python_in_the_readme_uses_names_that_exist() -> None:
+    code = blocks(text_of("README.md"), "python")
+    assert len(code) == 1
+    compile(code[0], "README.md", "exec")
+    used = set(re.findall(r"perpixel\.(\w+)", code[0]))
+    assert len(used) >= 4
+    assert used <= set(perpixel.__all__)
+    from perpixel.infer import Evaluated, Prediction, Predictor
+
+    for name, kind in (("predict", Predictor), ("overlay", Prediction), ("results", Evaluated)):
+        assert hasattr(kind, name)
+
+
+def test_parameters_in_the_readme_are_those_of_the_networks() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+\| ([\d,]+)", text_of("README.md"), re.MULTILINE)
+    assert {name for name, _ in rows} >= {"fast_scnn", "unet", "fpn"}
+    for name, count in rows:
+        with torch.device("meta"):
+            network = perpixel.build(name, num_classes=19)
+        assert sum(p.numel() for p in network.parameters()) == int(count.replace(",", "")), name
+
+
+def test_the_tree_in_the_readme_is_there() -> None:
+    tree = next(b for b in blocks(text_of("README.md"), "text") if b.startswith("src/perpixel/"))
+    inner = re.findall(r"^  (\w+)/", tree, re.MULTILINE)
+    outer = re.findall(r"^(\w+)/ ", tree, re.MULTILINE)
+    assert len(inner) >= 11
+    assert len(outer) == 4
+    assert [n for n in inner if not (ROOT / "src/perpixel" / n).is_dir()] == []
+    assert [n for n in outer if not (ROOT / n).is_dir()] == []
+
+
+def test_recipes_are_accepted() -> None:
+    recipes = sorted(ROOT.glob("recipes/**/*.yaml"))
+    assert recipes
+    for file in recipes:
+        recipe = load_recipe(file)
+        assert set(recipe.model.options) <= set(model_options(recipe.model.name)), file
+
+
+EXAMPLES = [b for b in blocks(text_of("docs/your-data.md"), "yaml") if b.startswith("# dataset.yaml")]
+
+
+def make_folder(root: Path, text: str) -> int:
+    """A data folder that holds what an example speaks of; returns how many classes it has."""
+    data = yaml.safe_load(text)
+    classes = [c if isinstance(c, dict) else {"name": c, "values": i} for i, c in enumerate(data["classes"])]
+    values = [v for c in classes for v in (c["values"] if isinstance(c["values"], list) else [c["values"]])]
+    ignore = data.get("ignore", [])
+    values += ignore if isinstance(ignore, list) else [ignore]
+    rows, columns = np.indices((320, 300))
+    mask = np.array(values, np.uint8)[(rows + columns) % len(values)]
+    images, masks = root / data.get("images", "images"), root / data.get("masks", "masks")
+    images.mkdir(parents=True, exist_ok=True)
+    masks.mkdir(parents=True, exist_ok=True)
+    splits = data.get("splits", {"train": [*range(8)]})
+    for name, entry in splits.items():
+        stems = [e["stem"] if isinstance(e, dict) else e for e in entry] if isinstance(entry, list) else [f"{name}1"]
+        if isinstance(entry, str):
+            (root / entry).write_text("\n".join(stems))
+        for stem in stems:
+            Image.fromarray(np.zeros((320, 300), np.uint8)).save(images / f"{stem}.png")
+            Image.fromarray(mask).save(masks / f"{stem}.png")
+    (root / "dataset.yaml").write_text(text)
+    return len(classes)
+
+
+def test_there_is_an_example_of_each_kind() -> None:
+    assert len(EXAMPLES) == 4
+
+
+@pytest.mark.parametrize("text", EXAMPLES, ids=lambda t: yaml.safe_load(t)["name"])
+def test_every_dataset_yaml_of_the_page_is_accepted(text: str, tmp_path: Path) -> None:
+    count = make_folder(tmp_path, text)
+    dataset = open_dataset(tmp_path)
+    assert dataset.taxonomy is not None
+    assert dataset.taxonomy.num_classes == count
+    for split in ("train", "val"):
+        _, labels = read_pair(dataset.split(split)[0], dataset.taxonomy)
+        assert set(np.unique(labels)) - {255} == set(range(count))
+
+
+def a_pair(root: Path, values: Any, size: tuple[int, int] = (40, 48), yaml_text: str = "") -> Path:
+    """A data folder of one image of 40x48 and a mask that holds the given values in turn."""
+    data = root / "DATA"
+    (data / "images").mkdir(parents=True)
+    (data / "masks").mkdir()
+    rows, columns = np.indices(size)
+    Image.fromarray(np.full((40, 48, 3), 9, np.uint8)).save(data / "images/0.png")
+    Image.fromarray(np.array(values, np.uint8)[(rows + columns) % len(values)]).save(data / "masks/0.png")
+    if yaml_text:
+        (data / "dataset.yaml").write_text(yaml_text)
+    return data
+
+
+def with_photos_only(root: Path) -> Path:
+    (root / "DATA/photos").mkdir(parents=True)
+    return root / "DATA"
+
+
+def with_two_of_a_stem(root: Path) -> Path:
+    data = a_pair(root, [0, 1])
+    Image.fromarray(np.zeros((40, 48, 3), np.uint8)).save(data / "images/0.jpg")
+    return data
+
+
+def with_an_empty_image(root: Path) -> Path:
+    data = a_pair(root, [0, 1])
+    (data / "images/0.png").write_bytes(b"")
+    return data
+
+
+def with_a_wrong_stem(root: Path) -> Path:
+    data = a_pair(root, [0, 1], yaml_text="splits: {train: [33]}")
+    for kind in ("images", "masks"):
+        (data / kind / "0.png").rename(data / kind / "3.png")
+    return data
+
+
+CASES: dict[str, Callable[[Path], Path]] = {
+    "no known layout": with_photos_only,
+    "do not say what the classes are": lambda root: a_pair(root, [0, 3, 7]),
+    "belongs to none": lambda root: a_pair(root, [0, 2], yaml_text="classes: [a, b]"),
+    "holds colours": lambda root: a_pair(root, [[255, 0, 0], [0, 0, 0]], yaml_text="classes: [a, b]"),
+    "they must be equal": lambda root: a_pair(root, [0, 1], size=(40, 44)),
+    "the same stem": with_two_of_a_stem,
+    "is empty": with_an_empty_image,
+    "unknown key": lambda root: a_pair(root, [0, 1], yaml_text="clases: [a, b]"),
+    "given twice": lambda root: a_pair(root, [0, 255], yaml_text="classes: [{name: a, values: 255}]\nignore: 255"),
+    "no image and mask for": with_a_wrong_stem,
+}
+
+
+def read_all(folder: Path) -> None:
+    dataset = open_dataset(folder)
+    samples = [s for split in dataset.splits.values() for s in split]
+    taxonomy: Taxonomy = dataset.taxonomy or infer_taxonomy(samples)
+    for sample in samples:
+        read_pair(sample, taxonomy)
+
+
+def messages_of_the_page() -> list[str]:
+    section = text_of("docs/your-data.md").split("## Errors and their fixes")[1]
+    return [block.strip() for block in blocks(section, "text")]
+
+
+@pytest.mark.parametrize("words", CASES)
+def test_messages_of_the_page_are_those_that_users_get(words: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=re.escape(words)) as caught:
+        read_all(CASES[words](tmp_path))
+    message = str(caught.value).replace(f"{tmp_path}/", "")
+    assert [m for m in messages_of_the_page() if re.fullmatch(re.escape(m).replace("…", ".*"), message)], message
+
+
+def test_every_message_of_the_page_has_a_case() -> None:
+    assert len(messages_of_the_page()) == len(CASES) == 10
