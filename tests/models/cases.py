@@ -26,6 +26,7 @@ class Case:
 
 
 TRAMAC = "Tramac/Fast-SCNN-pytorch, less the biases (2 x 128) in front of two batch norms"
+ENET = "e-lab/ENet-training, train/models/encoder.lua and decoder.lua"
 FCN = "shelhamer/fcn.berkeleyvision.org, the training prototxts: upsampling kernels of K x K x size x size"
 DECONVNET = "HyeonwooNoh/DeconvNet, the deploy prototxt"
 SEGNET = "alexgkendall/SegNet-Tutorial, the training prototxts at 11 classes"
@@ -48,7 +49,7 @@ def drn(name: str, classifier: int, channels: int = 512, **case: Any) -> Case:
 CASES = (
     Case("bayesian_segnet", 11, 29_449_355, SEGNET, small={"width": 8}),
     Case("bayesian_segnet_basic", 11, 1_416_587, SEGNET, small={"width": 16}),
-    Case("deconvnet", 21, 251_805_653, DECONVNET, small={"width": 4}),
+    Case("deconvnet", 21, 251_805_653, DECONVNET, small={"width": 8}),
     Case("dilated_frontend", 21, 134_346_581, FRONTEND),
     Case("dilated_frontend", 11, 134_305_611, FRONTEND, small={"width": 4}),
     Case("dilation8", 11, 134_313_443, DILATION, small={"width": 4}),
@@ -73,6 +74,10 @@ CASES = (
     Case("drn_c_26", 19, 20_628_195, DRN_SEG),
     Case("drn_d_38", 19, 26_003_523, DRN_SEG),
     Case("drn_d_105", 19, 54_302_915, DRN_SEG),
+    Case("enet", 11, 363_791, ENET),
+    Case("enet", 12, 363_856, ENET, small={"dropout": (0.0, 0.0)}),
+    Case("enet", 19, 364_311, ENET),
+    Case("enet", 19, 364_311 + 2_451, ENET, options={"aux": True}, small={"aux": True, "dropout": (0.0, 0.0)}),
     Case("fast_scnn", 19, 1_138_051 - 256, TRAMAC),
     Case("fast_scnn", 11, 1_137_019 - 256, TRAMAC, small={}),
     Case("fast_scnn", 19, 1_138_051 - 256 + 19_123, TRAMAC, options={"aux": True}),
