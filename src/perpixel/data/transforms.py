@@ -75,7 +75,8 @@ def _random_crop(image: Tensor, labels: Tensor, how: Augmentation, rng: np.rando
     scale = float(np.exp(rng.uniform(np.log(how.scale[0]), np.log(how.scale[1]))))
     (height, width), (h, w) = labels.shape, how.crop
     # the part of the source that fills the crop, at least one pixel and at most all of it
-    box_h, box_w = min(max(round(h / scale), 1), height), min(max(round(w / scale), 1), width)
+    full_h, full_w = max(round(h / scale), 1), max(round(w / scale), 1)
+    box_h, box_w = min(full_h, height), min(full_w, width)
     for _ in range(10):
         top, left = int(rng.integers(height - box_h + 1)), int(rng.integers(width - box_w + 1))
         if (
@@ -83,7 +84,10 @@ def _random_crop(image: Tensor, labels: Tensor, how: Augmentation, rng: np.rando
             or _largest_share(labels[top : top + box_h, left : left + box_w]) <= how.max_class_share
         ):
             break
-    size = [min(h, max(1, round(box_h * scale))), min(w, max(1, round(box_w * scale)))]
+    size = [
+        h if box_h == full_h else min(h, max(1, round(box_h * scale))),
+        w if box_w == full_w else min(w, max(1, round(box_w * scale))),
+    ]
     image = F.resized_crop(image, top, left, box_h, box_w, size, BILINEAR, antialias=True)
     labels = F.resized_crop(labels[None], top, left, box_h, box_w, size, NEAREST)[0]
     return _pad(image, labels, how.crop, rng)
@@ -123,16 +127,16 @@ def _elastic(image: Tensor, labels: Tensor, sd: float, rng: np.random.Generator)
 def _jitter(image: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
     brightness, contrast, saturation = rng.uniform(1 - strength, 1 + strength, 3)
     if image.dtype != torch.uint8:  # floats have no fixed range to clamp to
-        mean = image.mean(dim=(-2, -1), keepdim=True)
+        mean = torch.from_numpy(image.numpy().mean(axis=(-2, -1), keepdims=True))  # torch's sum depends on the threads
         return ((image - mean) * float(contrast) + mean) * float(brightness)
     return _jitter_bytes(image, float(brightness), float(contrast), float(saturation))
 
 
 def _jitter_bytes(image: Tensor, brightness: float, contrast: float, saturation: float) -> Tensor:
     """Brightness and contrast in one look-up a channel, then saturation; all in the range of bytes."""
-    mean = float(image[..., ::4, ::4].float().mean())
+    mean = float(image[..., ::4, ::4].numpy().mean())  # torch's sum depends on the number of threads
     levels = torch.arange(256, dtype=torch.float32)
-    table = (((levels - mean) * contrast + mean) * brightness).clamp_(0, 255).to(torch.uint8)
+    table = (((levels - mean) * contrast + mean) * brightness).clamp_(0, 255).round_().to(torch.uint8)
     image = torch.from_numpy(table.numpy()[image.numpy()])
     return F.adjust_saturation(image, saturation) if image.shape[0] == 3 else image
 
@@ -141,7 +145,7 @@ def to_tensor(image: Array) -> Tensor:
     """(H, W, C) as (C, H, W): uint8 stays uint8, uint16 becomes float32 in [0, 1], float32 stays as stored."""
     if image.dtype == np.uint16:
         image = image.astype(np.float32) / 65535.0
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+    return torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))  # a copy: decoders give read-only memory
 
 
 def resize_short_side(image: Tensor, labels: Tensor | None, short_side: int) -> tuple[Tensor, Tensor | None]:
