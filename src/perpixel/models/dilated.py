@@ -69,8 +69,9 @@ class DilatedFrontend(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
+        check_choice("dilated_frontend", "upsample", upsample, ("resize", "transposed"))
         self.scores = DilatedVGG(num_classes, in_channels, width, dropout)
-        self.upsample = upsampling("dilated_frontend", upsample, num_classes)
+        self.upsample = FixedUpsample(num_classes, STRIDE) if upsample == "transposed" else None
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         scores = self.scores(mirror_border(image))  # B,K,ceil(H/8),ceil(W/8)
@@ -99,9 +100,10 @@ class Dilation(nn.Module):
         super().__init__()
         check_choice("dilation8", "context", context, ("basic", "large"))
         check_choice("dilation8", "depth", depth, (7, 8, 10))
+        check_choice("dilation8", "upsample", upsample, ("resize", "transposed"))
         self.scores = DilatedVGG(num_classes, in_channels, width, dropout)
         self.context = ContextModule(num_classes, depth, context, padding="once" if context == "large" else "each")
-        self.upsample = upsampling("dilation8", upsample, num_classes)
+        self.upsample = FixedUpsample(num_classes, STRIDE) if upsample == "transposed" else None
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         scores = self.scores(mirror_border(image))  # B,K,ceil(H/8),ceil(W/8)
@@ -153,14 +155,8 @@ def mirror_border(image: Tensor) -> Tensor:
     return mirror_pad(image, (MARGIN, MARGIN), (height, width))
 
 
-def upsampling(network: str, kind: str, num_classes: int) -> FixedUpsample | None:
-    """The fixed transposed convolution, or None for resizing."""
-    check_choice(network, "upsample", kind, ("resize", "transposed"))
-    return FixedUpsample(num_classes, STRIDE) if kind == "transposed" else None
-
-
 def upsampled(scores: Tensor, image: Tensor, upsample: FixedUpsample | None) -> Tensor:
-    """Scores `(B, K, h, w)` at eight times their size, cut to the image's."""
+    """Scores `(B, K, h, w)` at eight times their size, cut to the image's; resized where `upsample` is None."""
     if upsample is None:
         logits = resize(scores, (STRIDE * scores.shape[-2], STRIDE * scores.shape[-1]), align_corners=False)
     else:
