@@ -42,6 +42,8 @@ class BundleInfo(BaseModel):
     mean: tuple[FiniteFloat, ...]
     std: tuple[PositiveFloat, ...]
     short_side: PositiveInt | None = None
+    scale: PositiveFloat = 1.0
+    logit_bias: tuple[float, ...] = ()
     training: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
     data: dict[str, Any] = {}
@@ -55,7 +57,7 @@ class BundleInfo(BaseModel):
     @property
     def preprocessing(self) -> Preprocessing:
         """Channels, mean, std and working size as an object."""
-        return Preprocessing(self.channels, self.mean, self.std, self.short_side)
+        return Preprocessing(self.channels, self.mean, self.std, self.short_side, self.scale)
 
 
 def save_bundle(folder: str | Path, model: nn.Module, info: BundleInfo) -> Path:

@@ -37,7 +37,7 @@ def load(path_or_name: str | Path, device: str = "auto") -> "Predictor":
         UserError: nothing there, or its files are damaged.
     """
     model, info = load_bundle(path_or_name)
-    return Predictor(model, info.preprocessing, info.classes, device=device, info=info)
+    return Predictor(model, info.preprocessing, info.classes, info.logit_bias, device, info)
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,7 @@ class Predictor:
         model: returns a dict with "logits".
         preprocessing: how an image becomes its input.
         taxonomy: its classes.
+        logit_bias: K numbers added to the logits, what training with class weights takes back; none by default.
         device: "cpu", "cuda", "mps" or "auto".
         info: the bundle's description, if it came from one.
     """
@@ -105,12 +106,17 @@ class Predictor:
         model: nn.Module,
         preprocessing: Preprocessing,
         taxonomy: Taxonomy,
+        logit_bias: Sequence[float] = (),
         device: str = "auto",
         info: BundleInfo | None = None,
     ) -> None:
         self.device = pick_device(device)
         self.model = model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.preprocessing, self.taxonomy, self.info = preprocessing, taxonomy, info
+        if len(logit_bias) not in (0, taxonomy.num_classes):
+            raise UserError(f"{taxonomy.num_classes} classes need as many logit biases or none, got {len(logit_bias)}")
+        bias = torch.tensor(logit_bias or [0.0], dtype=torch.float32, device=self.device)
+        self.logit_bias = bias.view(1, -1, 1, 1)
 
     def predict(self, image: ImageLike, flip: bool = False, tile: int = TILE) -> Prediction:
         """Labels and probabilities for one image.
@@ -144,7 +150,7 @@ class Predictor:
 
     def _logits(self, tensor: Tensor) -> Tensor:
         logits: Tensor = self.model(tensor)["logits"]
-        return logits.float()
+        return logits.float() + self.logit_bias
 
 
 def pick_device(name: str = "auto") -> torch.device:

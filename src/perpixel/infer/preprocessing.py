@@ -19,12 +19,16 @@ class Preprocessing:
         channels: what the network takes.
         mean, std: one a channel; in [0, 1] for 8- and 16-bit images, in stored units for floats.
         short_side: images are resized to this shorter side before the network sees them; None keeps their size.
+        scale: a further factor on the size, for prediction alone. A network that was trained on random scales around 1 is
+            often better on somewhat larger images (Touvron et al., "Fixing the train-test resolution discrepancy", 2019),
+            one of a coarse stride the more so.
     """
 
     channels: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
     short_side: int | None = None
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         if len(self.mean) != self.channels or len(self.std) != self.channels:
@@ -39,8 +43,8 @@ class Preprocessing:
             UserError: the channels cannot be made to fit.
         """
         tensor = to_tensor(match_channels(image, self.channels, where))
-        if self.short_side is not None:
-            tensor, _ = resize_short_side(tensor, None, self.short_side)
+        short_side = max(1, round((self.short_side or min(tensor.shape[-2:])) * self.scale))
+        tensor, _ = resize_short_side(tensor, None, short_side)
         return self.normalise(tensor[None])
 
     def normalise(self, batch: Tensor) -> Tensor:

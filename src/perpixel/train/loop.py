@@ -264,7 +264,7 @@ class _Run:
         model = build(recipe.model.name, num_classes=k, in_channels=c, **options)
         torch.random.set_rng_state(state)
         model.load_state_dict(self.average.state_dict() if self.average else self.bare.state_dict())
-        return Predictor(model, plan.preprocessing, plan.taxonomy, device=str(self.device))
+        return Predictor(model, plan.preprocessing, plan.taxonomy, plan.logit_bias, str(self.device))
 
     def _decide_steps(self) -> None:
         """Fixes the number of steps and of evaluations, from epochs, or from minutes by the rate of the first steps
@@ -298,10 +298,17 @@ class _Run:
                 began = time.monotonic()
                 self._step(stream, 0.0)
                 times.append(time.monotonic() - began)
-        began, few = time.monotonic(), self.plan.val[:3]
-        if few:
-            evaluate(self._predictor(), few, self.plan.taxonomy, ("confusion",))
-        return float(np.median(times[2:])), (time.monotonic() - began) / max(1, len(few))
+        return float(np.median(times[2:])), self._measure_evaluation()
+
+    def _measure_evaluation(self) -> float:
+        """Seconds of evaluating one image, the first one (which warms up) left out where there are more."""
+        predictor, times = self._predictor(), []
+        for sample in self.plan.val[:4]:
+            self._check_stop()
+            began = time.monotonic()
+            evaluate(predictor, [sample], self.plan.taxonomy, ("confusion",))
+            times.append(time.monotonic() - began)
+        return float(np.median(times[1:] or times or [0.0]))
 
     @contextmanager
     def _undone(self) -> Iterator[None]:

@@ -1,5 +1,6 @@
 """What a run will do, settled before its first step: data read, recipe resolved, network and loss built."""
 
+import math
 import platform
 import sys
 from collections.abc import Mapping
@@ -41,6 +42,12 @@ class Plan:
     weights: tuple[float, ...]
 
     @property
+    def logit_bias(self) -> tuple[float, ...]:
+        """(K,) -t log(class weight), what is added to the logits in evaluation and prediction; empty where t is 0."""
+        t = self.recipe.loss.logit_adjustment
+        return tuple(-t * math.log(w) if w > 0 else 0.0 for w in self.weights) if t else ()
+
+    @property
     def steps_per_epoch(self) -> float:
         """Optimiser steps in which every training image is seen once, on one process."""
         return len(self.training_set) / (self.recipe.batch_size * self.recipe.accumulate)
@@ -56,6 +63,8 @@ class Plan:
             mean=p.mean,
             std=p.std,
             short_side=p.short_side,
+            scale=p.scale,
+            logit_bias=self.logit_bias,
             training=dict(training),
             metrics=dict(metrics),
             data={"name": self.dataset.name, "licence": self.dataset.licence, "train_images": len(self.training_set)},
@@ -97,7 +106,8 @@ def make_plan(recipe: Recipe, dataset: Dataset | None = None) -> Plan:
         raise UserError(f"{dataset.root}: every pixel of the training masks is ignored; there is nothing to learn from")
     found = measure_images(train, taxonomy)
     recipe = _resolved(recipe, found.mean, found.std, found.median_size)
-    preprocessing = Preprocessing(found.channels, recipe.data.mean or (), recipe.data.std or (), recipe.data.short_side)
+    data = recipe.data
+    preprocessing = Preprocessing(found.channels, data.mean or (), data.std or (), data.short_side, data.predict_scale)
     weights = class_weights(_rule(recipe), counts.pixels, counts.image_pixels)
     torch.manual_seed(recipe.seed)
     options = recipe.model.options

@@ -29,7 +29,8 @@ class DataPart(Part):
     """Which data, at which size, changed how.
 
     crop None is the median training size up to 512, floored to multiples of 32; short_side resizes images to
-    that shorter side first (and in prediction too); the rest is explained at `perpixel.data.transforms.Augmentation`.
+    that shorter side first (and in prediction too); predict_scale is a further factor in evaluation and prediction
+    alone; the rest is explained at `perpixel.data.transforms.Augmentation`.
     mean and std None are measured on the training images.
     """
 
@@ -38,6 +39,7 @@ class DataPart(Part):
     val_split: str = "val"
     crop: tuple[PositiveInt, PositiveInt] | None = None
     short_side: PositiveInt | None = None
+    predict_scale: PositiveFloat = 1.0
     scale: tuple[PositiveFloat, PositiveFloat] = (0.5, 2.0)
     max_class_share: float = Field(0.75, gt=0, le=1)
     flip: bool = True
@@ -59,11 +61,14 @@ class DataPart(Part):
 class LossPart(Part):
     """What is descended: a weighted sum of `perpixel.losses` by name, and what weighs classes and pixels.
 
-    class_weights: none, median_frequency, enet, inverse_sqrt, or K numbers. border_weights: U-Net's map, (w0, sigma).
+    class_weights: none, median_frequency, enet, inverse_sqrt, or K numbers. logit_adjustment t takes some of them back
+    in evaluation and prediction: -t log(weight) is added to the logits (Menon et al., "Long-tail learning via logit
+    adjustment", 2021); 1 is all, 0 none. border_weights: U-Net's map, (w0, sigma).
     """
 
     terms: tuple[dict[str, Any], ...] = ({"name": "cross_entropy"},)
     class_weights: str | tuple[float, ...] = "inverse_sqrt"
+    logit_adjustment: float = Field(0.5, ge=0, le=2)
     border_weights: tuple[float, float] | None = None
     aux_weight: float = Field(0.4, ge=0)
 
@@ -178,7 +183,8 @@ MODEL_DEFAULTS: dict[str, dict[str, Any]] = {
     # no normalisation layers: a smaller rate, and a batch that valid convolutions leave memory for
     "unet": {"optimiser.lr": 1e-4, "batch_size": 2},
     "fpn": {"optimiser.lr": 5e-4},
-    "fast_scnn": {"optimiser.lr": 2e-3},
+    # logits of stride 8: larger images in prediction give thin things more cells (benchmarks/camvid.md)
+    "fast_scnn": {"optimiser.lr": 2e-3, "data.predict_scale": 1.5},
 }
 """Where a network wants something else than the general defaults when no recipe is given."""
 
