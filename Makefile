@@ -19,7 +19,7 @@ demo: $(STAMP) ## the whole way on synthetic scenes, some minutes: check, train,
 	$(BIN)/perpixel demo --out runs/demo
 
 test: $(STAMP) ## the tests and the docstrings' examples
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 lint: $(STAMP) ## ruff
 	$(BIN)/ruff check .

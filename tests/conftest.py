@@ -1,6 +1,9 @@
 """Fixtures that every test may use."""
 
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: two test processes share two cores
+
 from pathlib import Path
 
 import pytest
