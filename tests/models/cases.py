@@ -30,6 +30,7 @@ ENET = "e-lab/ENet-training, train/models/encoder.lua and decoder.lua"
 FCN = "shelhamer/fcn.berkeleyvision.org, the training prototxts: upsampling kernels of K x K x size x size"
 DECONVNET = "HyeonwooNoh/DeconvNet, the deploy prototxt"
 SEGNET = "alexgkendall/SegNet-Tutorial, the training prototxts at 11 classes"
+DEEPLAB = "tensorflow/models, research/deeplab, rebuilt: the trunk's 37,867,312, and a head that gives the paper's adds"
 FRONTEND = "fyu/dilation, network.py"
 DILATION = "fyu/dilation, the deploy files of VOC, CamVid and Cityscapes"
 DRN_SEG = "fyu/drn, segment.py"
@@ -50,6 +51,9 @@ CASES = (
     Case("bayesian_segnet", 11, 29_449_355, SEGNET, small={"width": 8}),
     Case("bayesian_segnet_basic", 11, 1_416_587, SEGNET, small={"width": 16}),
     Case("deconvnet", 21, 251_805_653, DECONVNET, small={"width": 8}),
+    Case("deeplabv3plus", 21, 41_055_413, DEEPLAB, small={"width": 0.0625}),
+    Case("deeplabv3plus", 19, 41_054_899, DEEPLAB),
+    Case("deeplabv3plus", 19, 41_054_899, "timm's xception65 is that trunk", options={"encoder": "xception65"}),
     Case("dilated_frontend", 21, 134_346_581, FRONTEND),
     Case("dilated_frontend", 11, 134_305_611, FRONTEND, small={"width": 4}),
     Case("dilation8", 11, 134_313_443, DILATION, small={"width": 4}),

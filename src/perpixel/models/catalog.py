@@ -9,6 +9,7 @@ from torch import nn
 from perpixel.core.errors import UserError, nearest
 from perpixel.models import drn
 from perpixel.models.deconvnet import DeconvNet
+from perpixel.models.deeplabv3plus import DeepLabV3Plus
 from perpixel.models.dilated import DilatedFrontend, Dilation
 from perpixel.models.fast_scnn import FastSCNN
 from perpixel.models.fcn import fcn8s, fcn8s_at_once, fcn16s, fcn32s
@@ -22,6 +23,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "bayesian_segnet": bayesian_segnet,
     "bayesian_segnet_basic": bayesian_segnet_basic,
     "deconvnet": DeconvNet,
+    "deeplabv3plus": DeepLabV3Plus,
     "dilated_frontend": DilatedFrontend,
     "dilation8": Dilation,
     "drn_a_18": drn.drn_a_18,

@@ -18,19 +18,26 @@ class TimmEncoder(nn.Module):
     `extend` pads an image to `min_size` and to a multiple of the finest stride, which patch embeddings need; the
     network calls it first, so that it can cut its logits to the image.
 
+    With an `output_stride` of 8 or 16 the strides beyond it turn into dilation, in the encoders that can do that.
+
     `name` is any of `timm.list_models()`, with or without a weight tag ("resnet50.a1_in1k"). Weights are downloaded, or
     found in the local cache, only with `pretrained=True`.
 
-    Raises `UserError` for an unknown name, for an encoder that lacks one of the strides asked for, and for weights
-    that do not exist or cannot be reached.
+    Raises `UserError` for an unknown name, for an encoder that lacks one of the strides asked for or cannot be dilated,
+    and for weights that do not exist or cannot be reached.
     """
 
     def __init__(
-        self, name: str, in_channels: int = 3, pretrained: bool = False, strides: tuple[int, ...] = (4, 8, 16, 32)
+        self,
+        name: str,
+        in_channels: int = 3,
+        pretrained: bool = False,
+        strides: tuple[int, ...] = (4, 8, 16, 32),
+        output_stride: int = 32,
     ) -> None:
         super().__init__()
         check_name(name)
-        self.encoder = create_encoder(name, in_channels, pretrained)
+        self.encoder = create_encoder(name, in_channels, pretrained, output_stride)
         self.indices = stage_indices(name, self.encoder.feature_info.reduction(), strides)
         self.channels = tuple(self.encoder.feature_info.channels()[i] for i in self.indices)
         self.strides = tuple(strides)
@@ -55,10 +62,12 @@ def check_name(name: str) -> None:
         raise UserError(f'timm has no encoder "{name}".{hint}')
 
 
-def create_encoder(name: str, in_channels: int, pretrained: bool) -> Any:
+def create_encoder(name: str, in_channels: int, pretrained: bool, output_stride: int = 32) -> Any:
     """timm's feature extractor; raises `UserError` where it has none, or cannot get the weights."""
     # Swin refuses every size but that of its weights unless told otherwise; no other family knows the argument.
     extra: dict[str, Any] = {"strict_img_size": False} if name.startswith("swin") else {}
+    if output_stride != 32:  # the argument is refused, even with 32, by most encoders that cannot be dilated
+        extra["output_stride"] = output_stride
     try:
         return timm.create_model(name, pretrained=pretrained, in_chans=in_channels, features_only=True, **extra)
     except Exception as error:  # what timm and its hub raise has no common base
@@ -67,6 +76,11 @@ def create_encoder(name: str, in_channels: int, pretrained: bool) -> Any:
             raise UserError(
                 f"The pretrained weights of {name} could not be had: {reason} "
                 "Connect to the network once, put them in the Hugging Face cache, or use pretrained=False."
+            ) from error
+        if output_stride != 32:
+            raise UserError(
+                f"timm cannot make {name} with an output stride of {output_stride}: {reason} "
+                "Use output_stride=32, or an encoder that can be dilated, such as resnet50."
             ) from error
         raise UserError(f"timm cannot take {name} apart into stages: {reason} Choose another encoder.") from error
 
