@@ -27,6 +27,7 @@ class Case:
 
 TRAMAC = "Tramac/Fast-SCNN-pytorch, less the biases (2 x 128) in front of two batch norms"
 ENET = "e-lab/ENet-training, train/models/encoder.lua and decoder.lua"
+ERFNET = "Eromera/erfnet_pytorch, train/erfnet.py, which always has the encoder's head (129 a class)"
 FCN = "shelhamer/fcn.berkeleyvision.org, the training prototxts: upsampling kernels of K x K x size x size"
 DECONVNET = "HyeonwooNoh/DeconvNet, the deploy prototxt"
 SEGNET = "alexgkendall/SegNet-Tutorial, the training prototxts at 11 classes"
@@ -79,9 +80,13 @@ CASES = (
     Case("drn_d_38", 19, 26_003_523, DRN_SEG),
     Case("drn_d_105", 19, 54_302_915, DRN_SEG),
     Case("enet", 11, 363_791, ENET),
-    Case("enet", 12, 363_856, ENET, small={"dropout": (0.0, 0.0)}),
+    Case("enet", 12, 363_856, ENET),
     Case("enet", 19, 364_311, ENET),
     Case("enet", 19, 364_311 + 2_451, ENET, options={"aux": True}, small={"aux": True, "dropout": (0.0, 0.0)}),
+    Case("erfnet", 11, 2_065_090, ERFNET, options={"aux": True}, small={"aux": True, "dropout": (0.0, 0.0)}),
+    Case("erfnet", 19, 2_066_642, ERFNET, options={"aux": True}),
+    Case("erfnet", 20, 2_066_836, ERFNET, options={"aux": True}),
+    Case("erfnet", 20, 2_066_836 - 2_580, ERFNET),
     Case("fast_scnn", 19, 1_138_051 - 256, TRAMAC),
     Case("fast_scnn", 11, 1_137_019 - 256, TRAMAC, small={}),
     Case("fast_scnn", 19, 1_138_051 - 256 + 19_123, TRAMAC, options={"aux": True}),

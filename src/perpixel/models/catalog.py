@@ -11,6 +11,8 @@ from perpixel.models import drn
 from perpixel.models.deconvnet import DeconvNet
 from perpixel.models.deeplabv3plus import DeepLabV3Plus
 from perpixel.models.dilated import DilatedFrontend, Dilation
+from perpixel.models.enet import ENet
+from perpixel.models.erfnet import ERFNet
 from perpixel.models.fast_scnn import FastSCNN
 from perpixel.models.fcn import fcn8s, fcn8s_at_once, fcn16s, fcn32s
 from perpixel.models.fpn import FPN
@@ -41,6 +43,8 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "drn_d_40": drn.drn_d_40,
     "drn_d_54": drn.drn_d_54,
     "drn_d_56": drn.drn_d_56,
+    "enet": ENet,
+    "erfnet": ERFNet,
     "fast_scnn": FastSCNN,
     "fcn16s": fcn16s,
     "fcn32s": fcn32s,
