@@ -28,6 +28,7 @@ class Case:
 TRAMAC = "Tramac/Fast-SCNN-pytorch, less the biases (2 x 128) in front of two batch norms"
 ENET = "e-lab/ENet-training, train/models/encoder.lua and decoder.lua"
 ERFNET = "Eromera/erfnet_pytorch, train/erfnet.py, which always has the encoder's head (129 a class)"
+ENCNET = "zhanghang1989/PyTorch-Encoding, encoding/models/sseg/encnet.py"
 FCN = "shelhamer/fcn.berkeleyvision.org, the training prototxts: upsampling kernels of K x K x size x size"
 DECONVNET = "HyeonwooNoh/DeconvNet, the deploy prototxt"
 SEGNET = "alexgkendall/SegNet-Tutorial, the training prototxts at 11 classes"
@@ -87,6 +88,18 @@ CASES = (
     Case("erfnet", 19, 2_066_642, ERFNET, options={"aux": True}),
     Case("erfnet", 20, 2_066_836, ERFNET, options={"aux": True}),
     Case("erfnet", 20, 2_066_836 - 2_580, ERFNET),
+    Case("encnet", 150, 36_164_578, ENCNET, options={"aux": True, "presence": True}),
+    Case("encnet", 150, 55_156_706, ENCNET, options={"aux": True, "presence": True, "depth": 101}),
+    Case("encnet", 59, 43_915_217, ENCNET, options={"aux": True, "presence": True, "lateral": True}),
+    Case("encnet", 59, 62_907_345, ENCNET, options={"aux": True, "presence": True, "lateral": True, "depth": 101}),
+    Case(
+        "encnet",
+        59,
+        43_915_217 - 30_267,
+        ENCNET,
+        options={"aux": True, "lateral": True},
+        small={"width": 8, "aux": True, "lateral": True},
+    ),
     Case("fast_scnn", 19, 1_138_051 - 256, TRAMAC),
     Case("fast_scnn", 11, 1_137_019 - 256, TRAMAC, small={}),
     Case("fast_scnn", 19, 1_138_051 - 256 + 19_123, TRAMAC, options={"aux": True}),

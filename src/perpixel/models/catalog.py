@@ -11,6 +11,7 @@ from perpixel.models import drn
 from perpixel.models.deconvnet import DeconvNet
 from perpixel.models.deeplabv3plus import DeepLabV3Plus
 from perpixel.models.dilated import DilatedFrontend, Dilation
+from perpixel.models.encnet import EncNet
 from perpixel.models.enet import ENet
 from perpixel.models.erfnet import ERFNet
 from perpixel.models.fast_scnn import FastSCNN
@@ -43,6 +44,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "drn_d_40": drn.drn_d_40,
     "drn_d_54": drn.drn_d_54,
     "drn_d_56": drn.drn_d_56,
+    "encnet": EncNet,
     "enet": ENet,
     "erfnet": ERFNet,
     "fast_scnn": FastSCNN,

@@ -3,12 +3,16 @@
 He et al., "Deep Residual Learning", CVPR 2016; the stem and the dilations are those of the authors of PSPNet.
 """
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from perpixel.core.errors import UserError
 from perpixel.layers.conv import conv_norm_act
 from perpixel.layers.residual import residual_stage
 
+DILATIONS = ((1, 1), (1, 1), (2, 2), (4, 4))
+"""Of the first block and the others, in each stage."""
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 """Depth -> how many bottlenecks each stage has."""
 
@@ -23,10 +27,13 @@ class DilatedResNet(nn.Module):
         stage 4  dilation 4 in every block         2048, H/8
 
     Sizes are rounded up, so that 8n + 1 rows become n + 1. `depth` is 50, 101 or 152; `width`, 64, the channels of the
-    stem's first convolutions, of which all others are multiples. Raises `UserError` for another depth.
+    stem's first convolutions, of which all others are multiples;
+    `dilations`, of the first block and of the others in each stage. Raises `UserError` for another depth.
     """
 
-    def __init__(self, depth: int, in_channels: int = 3, width: int = 64) -> None:
+    def __init__(
+        self, depth: int, in_channels: int = 3, width: int = 64, dilations: Sequence[tuple[int, int]] = DILATIONS
+    ) -> None:
         super().__init__()
         if depth not in BLOCKS:
             raise UserError(f"depth must be one of {', '.join(map(str, BLOCKS))}; got {depth}")
@@ -38,9 +45,9 @@ class DilatedResNet(nn.Module):
             conv_norm_act(width, 2 * width, 3),
             nn.MaxPool2d(kernel_size=3, stride=2, padding=1),
         )
-        inputs, strides, dilations = (2 * width, *self.channels), (1, 2, 1, 1), (1, 1, 2, 4)
+        inputs, strides = (2 * width, *self.channels), (1, 2, 1, 1)
         self.stages = nn.ModuleList(
-            residual_stage("bottleneck", i, o // 4, count, stride, (dilation, dilation))
+            residual_stage("bottleneck", i, o // 4, count, stride, dilation)
             for i, o, count, stride, dilation in zip(
                 inputs, self.channels, BLOCKS[depth], strides, dilations, strict=False
             )
