@@ -26,9 +26,9 @@ class Case:
 
 
 TRAMAC = "Tramac/Fast-SCNN-pytorch, less the biases (2 x 128) in front of two batch norms"
+ENCNET = "zhanghang1989/PyTorch-Encoding, encoding/models/sseg/encnet.py"
 ENET = "e-lab/ENet-training, train/models/encoder.lua and decoder.lua"
 ERFNET = "Eromera/erfnet_pytorch, train/erfnet.py, which always has the encoder's head (129 a class)"
-ENCNET = "zhanghang1989/PyTorch-Encoding, encoding/models/sseg/encnet.py"
 FCN = "shelhamer/fcn.berkeleyvision.org, the training prototxts: upsampling kernels of K x K x size x size"
 DECONVNET = "HyeonwooNoh/DeconvNet, the deploy prototxt"
 SEGNET = "alexgkendall/SegNet-Tutorial, the training prototxts at 11 classes"
@@ -37,6 +37,7 @@ FRONTEND = "fyu/dilation, network.py"
 DILATION = "fyu/dilation, the deploy files of VOC, CamVid and Cityscapes"
 DRN_SEG = "fyu/drn, segment.py"
 DRN_PARTS = "fyu/drn, drn.py: the classifier at 1000 classes, 981 of them less, 19 fixed kernels of 16 x 16 more"
+HRNET = "HRNet/HRNet-Semantic-Segmentation, lib/models/seg_hrnet.py"
 PARSENET = "by hand: VGG-16 14,714,688, fc6 and fc7 of DeepLab-LargeFOV 5,769,216, scales 2,048, scores 2,049 a class"
 SEMSEG = "hszhao/semseg, model/pspnet.py"
 SEMSEG_EVAL = "hszhao/PSPNet, the deploy file: no auxiliary head"
@@ -80,14 +81,6 @@ CASES = (
     Case("drn_c_26", 19, 20_628_195, DRN_SEG),
     Case("drn_d_38", 19, 26_003_523, DRN_SEG),
     Case("drn_d_105", 19, 54_302_915, DRN_SEG),
-    Case("enet", 11, 363_791, ENET),
-    Case("enet", 12, 363_856, ENET),
-    Case("enet", 19, 364_311, ENET),
-    Case("enet", 19, 364_311 + 2_451, ENET, options={"aux": True}, small={"aux": True, "dropout": (0.0, 0.0)}),
-    Case("erfnet", 11, 2_065_090, ERFNET, options={"aux": True}, small={"aux": True, "dropout": (0.0, 0.0)}),
-    Case("erfnet", 19, 2_066_642, ERFNET, options={"aux": True}),
-    Case("erfnet", 20, 2_066_836, ERFNET, options={"aux": True}),
-    Case("erfnet", 20, 2_066_836 - 2_580, ERFNET),
     Case("encnet", 150, 36_164_578, ENCNET, options={"aux": True, "presence": True}),
     Case("encnet", 150, 55_156_706, ENCNET, options={"aux": True, "presence": True, "depth": 101}),
     Case("encnet", 59, 43_915_217, ENCNET, options={"aux": True, "presence": True, "lateral": True}),
@@ -100,6 +93,14 @@ CASES = (
         options={"aux": True, "lateral": True},
         small={"width": 8, "aux": True, "lateral": True},
     ),
+    Case("enet", 11, 363_791, ENET),
+    Case("enet", 12, 363_856, ENET),
+    Case("enet", 19, 364_311, ENET),
+    Case("enet", 19, 364_311 + 2_451, ENET, options={"aux": True}, small={"aux": True, "dropout": (0.0, 0.0)}),
+    Case("erfnet", 11, 2_065_090, ERFNET, options={"aux": True}, small={"aux": True, "dropout": (0.0, 0.0)}),
+    Case("erfnet", 19, 2_066_642, ERFNET, options={"aux": True}),
+    Case("erfnet", 20, 2_066_836, ERFNET, options={"aux": True}),
+    Case("erfnet", 20, 2_066_836 - 2_580, ERFNET),
     Case("fast_scnn", 19, 1_138_051 - 256, TRAMAC),
     Case("fast_scnn", 11, 1_137_019 - 256, TRAMAC, small={}),
     Case("fast_scnn", 19, 1_138_051 - 256 + 19_123, TRAMAC, options={"aux": True}),
@@ -111,6 +112,13 @@ CASES = (
     Case("fcn8s_at_once", 21, 134_489_759, FCN, small={"width": 4}),
     Case("fpn", 19, 28_478_675, SEMANTIC_FPN, options={"encoder": "resnet50"}, small={"encoder": "resnet18"}),
     Case("fpn", 19, 47_470_803, SEMANTIC_FPN, options={"encoder": "resnet101"}),
+    Case("hrnet_w18", 19, 9_641_119, HRNET, like="hrnet_w18_small_v1"),
+    Case("hrnet_w18_small_v1", 19, 1_540_819, HRNET, small={}),
+    Case("hrnet_w18_small_v2", 19, 3_939_579, HRNET, like="hrnet_w18_small_v1"),
+    Case("hrnet_w32", 19, 29_546_515, HRNET, like="hrnet_w18_small_v1"),
+    Case("hrnet_w40", 19, 45_894_435, HRNET, like="hrnet_w18_small_v1"),
+    Case("hrnet_w48", 19, 65_859_379, HRNET, like="hrnet_w18_small_v1"),
+    Case("hrnet_w48", 194, 65_985_554, "mseg-dataset/mseg-semantic", like="hrnet_w18_small_v1"),
     Case("parsenet", 21, 14_714_688 + 5_769_216 + 2_048 + 2_049 * 21, PARSENET, small={"width": 8}),
     Case(
         "parsenet",

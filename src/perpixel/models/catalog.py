@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from perpixel.core.errors import UserError, nearest
-from perpixel.models import drn
+from perpixel.models import drn, hrnet
 from perpixel.models.deconvnet import DeconvNet
 from perpixel.models.deeplabv3plus import DeepLabV3Plus
 from perpixel.models.dilated import DilatedFrontend, Dilation
@@ -53,6 +53,12 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "fcn8s": fcn8s,
     "fcn8s_at_once": fcn8s_at_once,
     "fpn": FPN,
+    "hrnet_w18": hrnet.hrnet_w18,
+    "hrnet_w18_small_v1": hrnet.hrnet_w18_small_v1,
+    "hrnet_w18_small_v2": hrnet.hrnet_w18_small_v2,
+    "hrnet_w32": hrnet.hrnet_w32,
+    "hrnet_w40": hrnet.hrnet_w40,
+    "hrnet_w48": hrnet.hrnet_w48,
     "parsenet": ParseNet,
     "pspnet": PSPNet,
     "segnet": SegNet,
