@@ -255,6 +255,13 @@ def test_the_same_stem_goes_before_a_stripped_one(tmp_path: Path) -> None:
     }
 
 
+def test_a_mask_that_has_its_image_is_no_other_images(tmp_path: Path) -> None:
+    make(tmp_path, "images/a.png", "images/a_rgb.png", "masks/a.png")
+    dataset = open_dataset(tmp_path)
+    assert everything(dataset) == {("images/a.png", "masks/a.png")}
+    assert [p.name for p in dataset.unpaired] == ["a_rgb.png"]
+
+
 def test_two_masks_of_one_image_are_refused(tmp_path: Path) -> None:
     make(tmp_path, "images/a.png", "masks/a_mask.png", "masks/a_gt.png")
     with pytest.raises(UserError, match=r"a\.png: a_gt\.png and a_mask\.png could both be its mask"):
@@ -388,6 +395,14 @@ def test_a_wrong_split_names_the_nearest(tmp_path: Path) -> None:
     make(tmp_path, *(f"{f}/{s}/1.png" for f in ("images", "masks") for s in ("train", "val")))
     with pytest.raises(UserError, match=r'no split "vall"; there are: train \(1\), val \(1\)\. Did you mean "val"\?'):
         open_dataset(tmp_path).split("vall")
+
+
+def test_folders_of_which_nothing_fits_together(tmp_path: Path) -> None:
+    make(tmp_path, "images/a.png", "masks/one.png")
+    dataset = open_dataset(tmp_path)
+    assert len(dataset.unpaired) == 2
+    with pytest.raises(UserError, match=r"no image has a mask of its name, for example .*a\.png; run perpixel check"):
+        dataset.split("train")
 
 
 def test_nothing_there(tmp_path: Path) -> None:

@@ -33,7 +33,9 @@ class Constant(nn.Module):
 def test_scale_is_seen_by_the_network_alone(short_side: int | None, scale: float, seen: tuple[int, int]) -> None:
     model = Constant()
     preprocessing = Preprocessing(3, (0.0,) * 3, (1.0,) * 3, short_side, scale)
-    prediction = Predictor(model, preprocessing, Taxonomy.of("ab"), device="cpu").predict(np.zeros((20, 30, 3), np.uint8))
+    prediction = Predictor(model, preprocessing, Taxonomy.of("ab"), device="cpu").predict(
+        np.zeros((20, 30, 3), np.uint8)
+    )
     assert model.sizes == [seen]
     assert prediction.labels.shape == (20, 30)
 

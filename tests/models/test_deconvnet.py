@@ -27,9 +27,30 @@ def test_the_full_network_has_the_papers_sizes() -> None:
     assert sizes_of_convs(224) == down + middle + up
 
 
-@pytest.mark.parametrize(("side", "coarsest", "vectors"), [(1, 7, 1), (225, 8, 2), (256, 8, 2), (500, 16, 10)])
+@pytest.mark.parametrize(("side", "coarsest", "vectors"), [(1, 7, 1), (97, 7, 1), (225, 8, 2), (500, 16, 10)])
 def test_other_sizes_are_slid_over(side: int, coarsest: int, vectors: int) -> None:
     assert sizes_of_convs(side)[13:16] == [(4096, vectors), (4096, vectors), (512, coarsest)]
+
+
+def test_from_193_rows_on_nothing_is_padded() -> None:
+    """A smaller image: what fc6 sees beyond the last pooling repeats its border, and none of it is left in the end."""
+    torch.manual_seed(0)
+    model = DeconvNet(2, width=1).eval()
+    for part in model.modules():
+        if isinstance(part, nn.ConvTranspose2d):
+            nn.init.normal_(part.weight)
+    seen: list[torch.Tensor] = []
+    model.fc6.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    for rows, columns in ((193, 224), (192, 40)):
+        pool5 = torch.rand(1, 8, -(-rows // 32), -(-columns // 32))
+        found = model.through_a_vector(pool5)
+        assert found.shape == pool5.shape
+        assert seen[-1].shape == (1, 8, 7, 7)
+        assert torch.equal(seen[-1][..., : pool5.shape[-2], : pool5.shape[-1]], pool5)
+        assert torch.equal(seen[-1][..., -1, : pool5.shape[-1]], pool5[..., -1, :])
+        whole = model.fc6_deconv(model.fc7(model.fc6(seen[-1])))
+        assert torch.equal(found, whole[..., : pool5.shape[-2], : pool5.shape[-1]])
+        assert found.any()
 
 
 def test_packed_positions_change_nothing() -> None:

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
@@ -19,6 +22,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         yield aside
         with open(aside, "rb") as file:
             os.fsync(file.fileno())
+        os.chmod(aside, 0o666 & ~_UMASK)  # some writers make files that only their owner can read
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)

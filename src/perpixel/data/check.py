@@ -1,6 +1,6 @@
 """What is in a data folder and what is wrong with it.
 
-    open_dataset -> survey (every file once) -> meaning (what the values are) -> faults (defects), oddities (warnings)
+open_dataset -> survey (every file once) -> meaning (what the values are) -> faults (defects), oddities (warnings)
 """
 
 from collections import Counter

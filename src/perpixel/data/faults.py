@@ -77,7 +77,8 @@ def _unpaired(dataset: Dataset, rel: Named) -> Iterator[Finding]:
     listed = {_stem(entry).rsplit("/", 1)[-1] for entry in list_entries(dataset).get("test", [])}
     alone = [p for p in dataset.unpaired if p.stem not in listed]  # the images of a test list may lack masks on purpose
     yield from some(
-        "images without a mask, or masks without an image", map(rel, alone),
+        "images without a mask, or masks without an image",
+        map(rel, alone),
         "give each the partner of the same stem, or remove it",
     )
 
@@ -94,11 +95,13 @@ def _sizes(facts: Facts, rel: Named) -> Iterator[Finding]:
         else:
             other.append(line)
     yield from some(
-        "image and mask are turned against each other by EXIF orientation", turned,
+        "image and mask are turned against each other by EXIF orientation",
+        turned,
         "turn the mask as the image is shown, or save the image as it is stored, without the EXIF orientation",
     )
     yield from some(
-        "masks of another size than their image (height x width)", other,
+        "masks of another size than their image (height x width)",
+        other,
         "check that they belong together; then resize the mask by nearest neighbour only",
     )
 
@@ -112,7 +115,8 @@ def _channels(facts: Facts, rel: Named) -> Iterator[Finding]:
     odd = [c for c in by_count if c != usual and {c, usual} != {1, 3}]
     files = (f"{file}: {c} channels" for c in odd for file in by_count[c])
     yield from some(
-        f"images of other channels than the usual {usual} (only 1 and 3 can stand in for each other)", files,
+        f"images of other channels than the usual {usual} (only 1 and 3 can stand in for each other)",
+        files,
         f"save them with {usual} channels, or make a data set of their own",
     )
 
@@ -138,15 +142,18 @@ def _values(facts: Facts, meaning: Meaning, rel: Named) -> Iterator[Finding]:
     threshold = " (or set values below 128 to 0, the others to 255)" if is_binary else ""
     yield from some(
         f"{smooth_pixels} pixels lie between the class values: masks were resized or saved with smoothing or as JPEG",
-        smooth, f"make these masks again from their source, resize by nearest neighbour, save as PNG{threshold}",
+        smooth,
+        f"make these masks again from their source, resize by nearest neighbour, save as PNG{threshold}",
     )
     yield from some(
-        "mask values that no class names", unnamed,
+        "mask values that no class names",
+        unnamed,
         'repair the masks; or, if they are meant, add the values to a class or to "ignore" in dataset.yaml',
     )
     kind = "colours" if meaning.taxonomy.uses_colours else "numbers"
     yield from some(
-        f"masks of another kind than the classes, which are given by {kind}", wrong_kind,
+        f"masks of another kind than the classes, which are given by {kind}",
+        wrong_kind,
         f"save these masks with the classes' {kind}, or write a dataset.yaml that gives the classes as the masks do",
     )
 
@@ -159,11 +166,14 @@ def _too_many_values(facts: Facts, meaning: Meaning, rel: Named) -> Iterator[Fin
     )
     thin = looks_smoothed(meaning.values, meaning.values.pixels) and meaning.smeared
     text = f"the masks hold {meaning.values.distinct} different values, too many to be classes"
-    why = "they were resized or saved with smoothing or as JPEG, or are no masks at all" if thin else (
-        "they may number single objects (instances), or hold probabilities"
+    why = (
+        "they were resized or saved with smoothing or as JPEG, or are no masks at all"
+        if thin
+        else ("they may number single objects (instances), or hold probabilities")
     )
     yield from some(
-        f"{text}: {why}", (f"{name}: {n} values" for n, name in masks if n == masks[0][0] or n > 2),
+        f"{text}: {why}",
+        (f"{name}: {n} values" for n, name in masks if n == masks[0][0] or n > 2),
         "make masks with one exact value a class, resized by nearest neighbour, saved as PNG",
     )
 
@@ -171,7 +181,8 @@ def _too_many_values(facts: Facts, meaning: Meaning, rel: Named) -> Iterator[Fin
 def _in_two_splits(facts: Facts, rel: Named) -> Iterator[Finding]:
     copies = (
         " = ".join(f"{rel(p.sample.image)} ({split})" for split, p in group)
-        for group in same_image(facts) if len({split for split, _ in group}) > 1
+        for group in same_image(facts)
+        if len({split for split, _ in group}) > 1
     )
     fix = "remove it from one of them: what was trained on cannot measure"
     yield from some("the same image, pixel by pixel, in two splits", copies, fix)
@@ -179,7 +190,8 @@ def _in_two_splits(facts: Facts, rel: Named) -> Iterator[Finding]:
     for split, pair in everything(facts):
         places[pair.sample.image].append((split, pair.sample.window))
     shared = (
-        f"{rel(image)}: {a} and {b}" for image, uses in places.items()
+        f"{rel(image)}: {a} and {b}"
+        for image, uses in places.items()
         for a, b in sorted({(t, s) for i, (s, v) in enumerate(uses) for t, w in uses[:i] if s != t and _overlap(v, w)})
     )
     yield from some("the same entry in two splits", shared, fix)
@@ -189,7 +201,10 @@ def _lists(dataset: Dataset) -> Iterator[Finding]:
     entries = {s: list(dict.fromkeys(_stem(e) for e in v)) for s, v in list_entries(dataset).items()}
     seen = {s.name for samples in dataset.splits.values() for s in samples}
     both = [
-        f"{b}.txt and {a}.txt: {e}" for i, a in enumerate(entries) for b in list(entries)[:i] for e in entries[a]
+        f"{b}.txt and {a}.txt: {e}"
+        for i, a in enumerate(entries)
+        for b in list(entries)[:i]
+        for e in entries[a]
         if e in set(entries[b]) and not {a, b} <= {s for s, v in dataset.splits.items() if e in {x.name for x in v}}
     ]
     yield from some("the same entry in two lists", both, "remove it from one of the lists")
@@ -197,7 +212,9 @@ def _lists(dataset: Dataset) -> Iterator[Finding]:
         return
     listed = {p.stem for p in dataset.unpaired}
     lost = (
-        f"{s}.txt: {e}" for s in ("train", "val") for e in entries.get(s, [])
+        f"{s}.txt: {e}"
+        for s in ("train", "val")
+        for e in entries.get(s, [])
         if e not in seen and e.rsplit("/", 1)[-1] not in seen | listed
     )
     yield from some("list entries without image and mask", lost, "correct the list, or add the missing files")
@@ -209,7 +226,8 @@ def list_entries(dataset: Dataset) -> dict[str, list[str]]:
     files = {s: folder / f"{s}.txt" for s in SPLITS}
     return {
         s: [line.split()[0] for line in f.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-        for s, f in files.items() if f.is_file()
+        for s, f in files.items()
+        if f.is_file()
     }
 
 
@@ -226,7 +244,8 @@ def _empty_splits(dataset: Dataset, facts: Facts) -> Iterator[Finding]:
     if not any(facts.values()):
         empty = sorted(facts) or ["train"]
     yield from some(
-        "splits without a single pair of image and mask", (f"split {s}" for s in empty),
+        "splits without a single pair of image and mask",
+        (f"split {s}" for s in empty),
         "put image and mask of the same stem into it, or remove the split",
     )
 
@@ -238,7 +257,8 @@ def _all_ignored(facts: Facts, meaning: Meaning) -> Iterator[Finding]:
         counts = [label_counts(p.mask, meaning.taxonomy)[0] for p in pairs if p.mask is not None]
         if split != "test" and counts and all(set(c) == {IGNORE} for c in counts):  # public test masks are often blank
             yield Finding(
-                f"every pixel of split {split} is ignored", (f"{len(counts)} masks",),
+                f"every pixel of split {split} is ignored",
+                (f"{len(counts)} masks",),
                 'check "ignore" in dataset.yaml and that these masks are the real ones',
             )
 

@@ -169,4 +169,3 @@ def _coloured(counts: Counter[Value], palette: Array | None) -> Counter[Value]:
             r, g, b = palette[value] if value < len(palette) else (0, 0, 0)
             result[int(r), int(g), int(b)] += n
     return result
-

@@ -60,7 +60,8 @@ def _values(facts: Facts, meaning: Meaning, rel: Named) -> Iterator[Finding]:
     if meaning.inferred and meaning.taxonomy.values == ((0,), (1,)):
         yield from _two_codes(facts, rel)
     blank = (
-        rel(p.sample.mask) for split, p in everything(facts)
+        rel(p.sample.mask)
+        for split, p in everything(facts)
         if split == "train" and p.mask is not None and set(label_counts(p.mask, meaning.taxonomy)[0]) == {IGNORE}
     )
     yield from some("training masks of ignored pixels alone", blank, "they teach nothing; label or remove them")
@@ -96,20 +97,27 @@ def _images(facts: Facts, rel: Named) -> Iterator[Finding]:
     mixed = (f"{name}: {t}" for t, names in types.items() if t != usual for name in names)
     yield from some(f"images of another number type than the usual {usual}", mixed, "their brightness may not compare")
     unsure = (
-        f"{name}: orientation {p.image.orientation}" for name, p in pairs
-        if p.image and p.mask and p.image.size == p.mask.size and p.image.orientation != p.mask.orientation
+        f"{name}: orientation {p.image.orientation}"
+        for name, p in pairs
+        if p.image
+        and p.mask
+        and p.image.size == p.mask.size
+        and p.image.orientation != p.mask.orientation
         and (p.image.size[0] == p.image.size[1] or (p.image.orientation > 4) == (p.mask.orientation > 4))
     )
     yield from some(
         "images that are turned by EXIF orientation, where the size cannot tell whether the mask was drawn on the "
-        "turned image", unsure, "look at image and mask together",
+        "turned image",
+        unsure,
+        "look at image and mask together",
     )
 
 
 def _copies(facts: Facts, rel: Named) -> Iterator[Finding]:
     same = (
         " = ".join(rel(p.sample.image) for _, p in group)
-        for group in same_image(facts) if len({split for split, _ in group}) == 1
+        for group in same_image(facts)
+        if len({split for split, _ in group}) == 1
     )
     yield from some("the same image, pixel by pixel, more than once in a split", same, "keep one of them")
     groups: dict[str, list[tuple[str, str]]] = defaultdict(list)

@@ -43,6 +43,9 @@ class Dataset:
         Raises:
             UserError: no such split, or it is empty.
         """
+        if self.unpaired and not any(self.splits.values()):
+            example = self.unpaired[0].name
+            raise UserError(f"{self.root}: no image has a mask of its name, for example {example}; run perpixel check")
         if not self.splits.get(name):
             have = ", ".join(f"{k} ({len(v)})" for k, v in self.splits.items()) or "none"
             raise UserError(f'{self.root}: no split "{name}"; there are: {have}.{nearest(name, self.splits)}')

@@ -57,9 +57,7 @@ class PairFacts:
     errors: tuple[tuple[Path, str], ...] = ()
 
 
-def survey(
-    splits: Mapping[str, Sequence[Sample]], tick: Tick = lambda done, total: None
-) -> dict[str, list[PairFacts]]:
+def survey(splits: Mapping[str, Sequence[Sample]], tick: Tick = lambda done, total: None) -> dict[str, list[PairFacts]]:
     """Reads every pair once, in threads; `tick` is told (done, total) samples. Nothing decoded is kept.
 
     Broken files do not raise: their pair carries the error.

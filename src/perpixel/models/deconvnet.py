@@ -21,7 +21,8 @@ Every convolution and deconvolution but the last has a bias, a batch norm and a 
 
 Differs from the paper:
 - The paper sees a crop around each object proposal, resized to 224 x 224, and joins the score maps of fifty. Here the
-  image is taken whole: from 224 x 224 up all layers slide over it, a smaller one has its border repeated up to that.
+  image is taken whole: all layers slide over one larger than 224 x 224. Where the last pooling of a smaller one gives
+  less than the 7 x 7 that fc6 needs, its last row and column are repeated; what they cause is cut behind fc6-deconv.
 - Batch norms keep running averages for eval; the authors compute the statistics in a pass over the training set.
 - The positions of maxima are kept in two bits each in eval (`packed_indices`). `width` is an option.
 - VGG-16's weights are not loaded here, and fresh ones are Kaiming's. The decoder starts as the authors': deviation 0.01.
@@ -40,8 +41,8 @@ from perpixel.models.backbones.vgg import shifted_norm, vgg16_stages
 
 NORM_EPS = 1e-9
 """Of the batch norms, as in the authors' Caffe."""
-CROP = 224
-"""The side of the paper's crops; from 193 on there is a place for fc6."""
+FC6_SIDE = 7
+"""What fc6 needs to see: the last pooling of the paper's 224 x 224."""
 DECODER = ((8, 8, 8), (8, 8, 4), (4, 4, 2), (2, 1), (1, 1))
 """The channels of each stage's deconvolutions, coarsest first, in multiples of `width`."""
 
@@ -78,24 +79,29 @@ class DeconvNet(nn.Module):
                 nn.init.normal_(part.weight, mean=0.0, std=0.01)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        height, width = image.shape[-2], image.shape[-1]
-        x = pad_end(image, (at_least_a_crop(height), at_least_a_crop(width)))
+        x = image
         kept: list[tuple[Tensor, Size]] = []
         for stage in self.convolutions:
             x = stage(x)  # B,64,H,W to B,512,~H/16,~W/16
             size = (x.shape[-2], x.shape[-1])
             x, positions = max_pool(x, packed=self.packed_indices and not self.training)
             kept.append((positions, size))  # B,64,~H/2,~W/2 to B,512,~H/32,~W/32
-        x = self.fc7(self.fc6(x))  # B,4096,~H/32-6,~W/32-6
-        x = self.fc6_deconv(x)  # B,512,~H/32,~W/32
+        x = self.through_a_vector(x)  # B,512,~H/32,~W/32
         for stage in self.deconvolutions:
             x = stage(max_unpool(x, *kept.pop()))  # B,512,~H/16,~W/16 to B,64,H,W
-        return {"logits": self.score(x)[..., :height, :width]}  # B,K,H,W
+        return {"logits": self.score(x)}  # B,K,H,W
+
+    def through_a_vector(self, pool5: Tensor) -> Tensor:
+        """`(B, 512, h, w)` -> the same shape: 4096 numbers for each 7x7 window, then 7x7 values from each of these."""
+        height, width = pool5.shape[-2], pool5.shape[-1]
+        x = pad_end(pool5, (at_least_a_window(height), at_least_a_window(width)))
+        x = self.fc7(self.fc6(x))  # B,4096,h-6,w-6
+        return self.fc6_deconv(x)[..., :height, :width]
 
 
-def at_least_a_crop(length: int) -> int:
-    """`length`, or the crop's where that is more. A plain `max` would be decided once and for all in an export."""
-    return cast(int, torch.sym_max(length, CROP))
+def at_least_a_window(length: int) -> int:
+    """`length`, or 7 where that is more. A plain `max` would be decided once and for all in an export."""
+    return cast(int, torch.sym_max(length, FC6_SIDE))
 
 
 def deconvs(in_channels: int, channels: list[int]) -> nn.Sequential:
