@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import yaml
 from PIL import Image
 
 from perpixel.core.errors import UserError
-from perpixel.data.folders import open_dataset
+from perpixel.data.folders import Sample, open_dataset
 from perpixel.infer import evaluate, load
 from perpixel.losses import WeightedSum, build_loss
 from perpixel.models import MODELS, build
@@ -48,6 +49,10 @@ class Told:
     def step(self, step: int, steps: int, text: str) -> None:
         self.texts.append(text)
         self.at_step(step)
+
+
+def labelled_pixels(samples: Iterable[Sample]) -> int:
+    return sum(int((np.asarray(Image.open(s.mask)) != 255).sum()) for s in samples if s.mask)
 
 
 def test_what_a_run_leaves(whole: Path, tiny: Recipe) -> None:
@@ -161,7 +166,7 @@ def test_a_mad_learning_rate_is_told_too(tiny: Recipe, tmp_path: Path) -> None:
 
 def test_it_learns(tiny: Recipe, tmp_path: Path) -> None:
     recipe = tiny.changed(
-        {"steps": 40, "evaluate_every": 1000, "accumulate": 1, "data.jitter": 0, "optimiser.lr": 5e-3}
+        {"steps": 80, "evaluate_every": 1000, "accumulate": 1, "data.jitter": 0, "optimiser.lr": 5e-3}
     )
     train(recipe, tmp_path)
     losses = [row["loss"] for row in load_checkpoint(tmp_path)[0].state["rows"]]
@@ -184,10 +189,15 @@ def test_collapsed_classes_are_named(tiny: Recipe, tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+def test_every_kind_of_network_has_a_small_one() -> None:
+    """Variants of one file (drn_c_26, drn_d_22) may share theirs."""
+    assert {name.split("_")[0] for name in SMALL} == {name.split("_")[0] for name in MODELS}
+    assert len(SMALL) >= 15
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
 def test_every_network_trains_at_batch_1(name: str) -> None:
     """One image whose deepest map is a single pixel: a finite loss and a gradient for every weight."""
-    assert name in SMALL
     torch.manual_seed(0)
     model = build(name, num_classes=3, **SMALL[name]).train()
     descend = build_loss(({"name": "cross_entropy"},), None, 0.4)
@@ -216,7 +226,7 @@ def test_other_ways_to_train(tiny: Recipe, tmp_path: Path, changes: dict[str, An
     dataset = open_dataset(tiny.data.path)
     figures = evaluate(predictor, dataset.split("val"), dataset.taxonomy, ("confusion",)).results
     assert figures["mean_iou"] == trained.best_mean_iou
-    assert figures["pixels"] == 3 * 48 * 64
+    assert figures["pixels"] == labelled_pixels(dataset.split("val"))
 
 
 @pytest.mark.parametrize(
@@ -281,10 +291,11 @@ def test_a_second_ctrl_c_stops_at_once(tiny: Recipe, tmp_path: Path) -> None:
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)
 
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         train(tiny, tmp_path, Told(twice))
     assert load_checkpoint(tmp_path)[0].state["step"] == 3
-    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) == before
 
 
 def test_it_runs_in_a_thread(tiny: Recipe, tmp_path: Path) -> None:
@@ -363,16 +374,13 @@ def test_signals_to_a_real_process(
     recipe = tiny.changed({"minutes": 0.5}) if where == "measuring" else tiny
     recipe.save(tmp_path / "recipe.yaml")
     arguments = ["train", tiny.data.path, "--recipe", str(tmp_path / "recipe.yaml"), "--out", str(run), "--no-report"]
-    process = subprocess.Popen(
-        [sys.executable, str(driver), where, *arguments], stdout=subprocess.PIPE, text=True, env=environment()
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("HERE"):
-            break
-    process.send_signal(number)
-    rest, _ = process.communicate(timeout=300)
-    assert process.returncode == 75, rest
+    command = [sys.executable, str(driver), where, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
+        assert process.stdout is not None
+        before = list(takewhile(lambda line: line != "HERE\n", process.stdout))
+        process.send_signal(number)
+        rest = process.stdout.read()
+    assert process.returncode == 75, [*before, rest]
     assert f"perpixel train --resume {run}" in rest
     assert "Traceback" not in rest
     if where == "measuring":
@@ -412,4 +420,4 @@ def test_two_processes(driver: Path, tiny: Recipe, tmp_path: Path) -> None:
     assert predictor.info is not None
     measured = evaluate(predictor, dataset.split("val"), dataset.taxonomy, ("confusion",)).results
     assert {k: predictor.info.metrics[k] for k in measured} == measured
-    assert measured["pixels"] == 3 * 48 * 64
+    assert measured["pixels"] == labelled_pixels(dataset.split("val"))
