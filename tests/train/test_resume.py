@@ -124,18 +124,18 @@ def test_other_recipes_resume_too(tiny: Recipe, tmp_path: Path, changes: dict[st
     assert_equal(tmp_path / "run", tmp_path / "whole")
 
 
-def at_call(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, nth: int, do: Callable[[], None]) -> None:
-    """Does something at the n-th call of a function, before it runs."""
-    real, calls = getattr(owner, name), 0
+def at_call(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, nth: int, do: Callable[[], None]) -> list[int]:
+    """Does something at the n-th call of a function, before it runs; gives a list with an entry for every call."""
+    real, calls = getattr(owner, name), []
 
     def counted(*args: Any, **options: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == nth:
+        calls.append(len(calls) + 1)
+        if len(calls) == nth:
             do()
         return real(*args, **options)
 
     monkeypatch.setattr(owner, name, counted)
+    return calls
 
 
 def terminate() -> None:
@@ -150,9 +150,10 @@ def test_interrupted_in_an_evaluation(
     import sys
 
     with monkeypatch.context() as patch:
-        at_call(patch, sys.modules["perpixel.infer.evaluate"], "read_pair", nth, terminate)
+        calls = at_call(patch, sys.modules["perpixel.infer.evaluate"], "read_pair", nth, terminate)
         with pytest.raises(Interrupted):
             train(tiny, tmp_path / "run")
+    assert len(calls) == nth  # the other images were not waited for
     state = load_checkpoint(tmp_path / "run")[0].state
     assert (state["step"], state["evaluated"]) == ((3, 0) if nth == 1 else (6, 3))
     resume(tmp_path / "run")
