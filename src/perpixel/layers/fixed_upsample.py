@@ -15,6 +15,7 @@ class FixedUpsample(nn.Module):
     Source: Long et al., "Fully Convolutional Networks", CVPR 2015, section 3.3; one kernel a channel, as in DRN and
     Dilation10.
 
+    >>> import torch
     >>> FixedUpsample(1, 2)(torch.tensor([[[[1.0, 5.0]]]]))[0, 0, 0].tolist()
     [0.5625, 1.5, 3.0, 2.8125]
     """
