@@ -170,7 +170,7 @@ def test_it_learns(tiny: Recipe, tmp_path: Path) -> None:
     )
     train(recipe, tmp_path)
     losses = [row["loss"] for row in load_checkpoint(tmp_path)[0].state["rows"]]
-    assert np.mean(losses[-8:]) < 0.7 * np.mean(losses[:4])
+    assert np.mean(losses[-8:]) < 0.8 * np.mean(losses[:4])
 
 
 def test_collapsed_classes_are_named(tiny: Recipe, tmp_path: Path) -> None:
