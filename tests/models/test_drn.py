@@ -145,5 +145,6 @@ def test_classifiers_take_any_size(size: tuple[int, int]) -> None:
 
 def test_initial_weights_have_the_deviation_of_the_authors() -> None:
     torch.manual_seed(0)
-    conv = DRN("drn_d_22", width=0.5).levels[7][0].conv
-    assert conv.weight.std().item() == pytest.approx((2 / (9 * 256)) ** 0.5, rel=0.01)
+    conv = DRN("drn_d_22", width=0.5).levels[4][0].convs[0].conv
+    assert conv.weight.shape == (128, 64, 3, 3)
+    assert conv.weight.std().item() == pytest.approx((2 / (9 * 128)) ** 0.5, rel=0.01)  # of the outputs
