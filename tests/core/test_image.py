@@ -181,6 +181,14 @@ def test_pages_of_rgb_are_bands_after_bands(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_image(tmp_path / f"{name}.tif"), wanted)
 
 
+def test_alpha_as_a_plane(tmp_path: Path) -> None:
+    planes = DEEP.transpose(2, 0, 1)
+    tifffile.imwrite(
+        tmp_path / "x.tif", planes, photometric="rgb", planarconfig="separate", extrasamples=["unassalpha"]
+    )
+    np.testing.assert_array_equal(read_image(tmp_path / "x.tif"), DEEP[..., :3])
+
+
 def test_pages_of_different_sizes_give_the_first(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "x.tif") as file:  # a thumbnail or pyramid behind the picture
         file.write(RGB, photometric="rgb")
@@ -379,10 +387,11 @@ def test_missing_and_folder(tmp_path: Path) -> None:
 
 def test_a_bomb_of_each_reader_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "MAX_PIXELS", HEIGHT * WIDTH - 1)
-    Image.fromarray(RGB).save(tmp_path / "x.png")
+    for name in ("x.png", "x.jpg", "x.bmp"):
+        Image.fromarray(RGB).save(tmp_path / name)
     (tmp_path / "deep.png").write_bytes(imagecodecs.png_encode(np.ascontiguousarray(DEEP[..., :3])))
     tifffile.imwrite(tmp_path / "x.tif", RGB, photometric="rgb")
-    for file in ("x.png", "deep.png", "x.tif"):
+    for file in ("x.png", "x.jpg", "x.bmp", "deep.png", "x.tif"):
         with pytest.raises(UserError, match=rf"{file}: claims {WIDTH}x{HEIGHT} pixels"):
             read_image(tmp_path / file)
 

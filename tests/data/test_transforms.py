@@ -96,7 +96,7 @@ def test_torchs_generator_is_left_alone() -> None:
 def test_the_number_of_threads_changes_nothing(dtype: torch.dtype) -> None:
     """Workers have one thread, the main process has many, and both must make the same sample."""
     rng = np.random.default_rng(0)
-    image = torch.from_numpy(rng.integers(0, 256, (3, 600, 600), dtype=np.uint8)).to(dtype)
+    image = torch.from_numpy(rng.uniform(0, 256, (3, 600, 600))).to(dtype)
     how = change(crop=(600, 600), jitter=0.3)
     threads, made = torch.get_num_threads(), []
     try:
@@ -203,29 +203,30 @@ def test_no_augmentation_is_the_identity() -> None:
 
 
 def test_jitter_changes_colours_alone_and_a_little_of_it_changes_nothing() -> None:
-    levels = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16).expand(3, -1, -1).clone()
-    labels = torch.arange(256, dtype=torch.uint8).reshape(16, 16)
+    every = torch.arange(400).reshape(20, 20) % 256
+    levels, labels = every.to(torch.uint8).expand(3, -1, -1).clone(), every.to(torch.uint8)
     for seed in range(5):
         rng = np.random.default_rng(seed)
-        out, out_labels = augment(levels, labels, change(crop=(16, 16), jitter=1e-9), rng)
-        assert torch.equal(out, levels), "rounded, not cut off"
+        out, out_labels = augment(levels, labels, change(crop=(20, 20), jitter=1e-9), rng)
+        assert torch.equal(out, levels)
         assert torch.equal(out_labels, labels)
-    changed, _ = augment(levels, labels, change(crop=(16, 16), jitter=0.5), np.random.default_rng(0))
+    changed, _ = augment(levels, labels, change(crop=(20, 20), jitter=0.5), np.random.default_rng(0))
     assert not torch.equal(changed, levels)
 
 
+@pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
-def test_brightness_and_contrast_by_hand(dtype: torch.dtype) -> None:
+def test_brightness_and_contrast_by_hand(dtype: torch.dtype, seed: int) -> None:
     """Two bands, so no saturation: (x - mean) * contrast + mean, times brightness."""
     image = torch.tensor([50, 150], dtype=dtype).reshape(1, 1, 2).repeat(2, 8, 4)
     labels = torch.zeros(8, 8, dtype=torch.uint8)
     image[:, :, ::4] = 50  # every fourth column, which the mean is taken from, is of one level
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(seed)
     rng.uniform(), rng.integers(1), rng.integers(1)  # what scale and place draw
     brightness, contrast, _ = rng.uniform(0.8, 1.2, 3)
     mean = 50.0 if dtype == torch.uint8 else float(image[0].mean())
     wanted = ((image.double() - mean) * contrast + mean) * brightness
-    out, _ = augment(image, labels, change(crop=(8, 8), jitter=0.2), np.random.default_rng(3))
+    out, _ = augment(image, labels, change(crop=(8, 8), jitter=0.2), np.random.default_rng(seed))
     torch.testing.assert_close(out.double(), wanted, atol=0.51 if dtype == torch.uint8 else 1e-4, rtol=0)
 
 
