@@ -29,6 +29,7 @@ from perpixel.infer.evaluate import evaluate
 from perpixel.infer.predictor import Predictor
 from perpixel.losses import border_weights
 from perpixel.models import build
+from perpixel.train.bf16 import spare_dilated_depthwise
 from perpixel.train.checkpoint import Checkpoint, load_checkpoint, optimiser_tensors, restore_optimiser, save_checkpoint
 from perpixel.train.optimise import MovingAverage, learning_rate, make_optimiser
 from perpixel.train.plan import Plan, computes_in_bf16, environment, make_plan
@@ -115,6 +116,8 @@ class _Run:
             self.report = Silent()
         self.device = self.accelerator.device
         model = plan.model.to(self.device)
+        if self.device.type == "cpu" and self.accelerator.mixed_precision == "bf16":
+            spare_dilated_depthwise(model)
         if self.recipe.channels_last:
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimiser = make_optimiser(model, self.recipe.optimiser)
