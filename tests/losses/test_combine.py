@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from perpixel.core.errors import UserError
-from perpixel.losses import LOSSES, CrossEntropy, Dice, WeightedSum, build_loss
+from perpixel.losses import LOSSES, CrossEntropy, Dice, Presence, WeightedSum, build_loss
 
 
 def scene() -> tuple[torch.Tensor, torch.Tensor]:
@@ -34,7 +34,7 @@ def test_auxiliary_outputs_get_the_first_term_at_the_target_s_size(as_list):
     large = torch.randn(2, 3, 6, 8, requires_grad=True)
     aux = [small, large] if as_list else small
     result = WeightedSum([("first", 2.0, CrossEntropy()), ("dice", 1.0, Dice())], aux_weight=0.3)(
-        {"logits": logits, "aux": aux, "presence": torch.zeros(2, 3)}, target
+        {"logits": logits, "aux": aux, "other": torch.zeros(2, 3)}, target
     )
     resized = F.interpolate(small, size=(6, 8), mode="bilinear", align_corners=False)
     expected = F.cross_entropy(resized, target, ignore_index=255)
@@ -46,6 +46,21 @@ def test_auxiliary_outputs_get_the_first_term_at_the_target_s_size(as_list):
     result["loss"].backward()
     assert small.grad is not None
     assert small.grad.any()
+
+
+def test_presence_is_added_by_its_weight():
+    logits, target = scene()
+    scores = torch.randn(2, 3, requires_grad=True)
+    output = {"logits": logits, "presence": scores}
+    expected = Presence()(scores, target)
+    for weight, loss in ((0.2, build_loss([{"name": "dice"}])), (0.7, build_loss([{"name": "dice"}], None, 0.4, 0.7))):
+        result = loss(output, target)
+        assert set(result) == {"loss", "dice", "presence"}
+        torch.testing.assert_close(result["presence"], expected)
+        torch.testing.assert_close(result["loss"], Dice()(logits, target) + weight * expected)
+        assert not result["presence"].requires_grad
+        (gradient,) = torch.autograd.grad(result["loss"], scores)
+        torch.testing.assert_close(gradient, weight * torch.autograd.grad(expected, scores, retain_graph=True)[0])
 
 
 def test_pixel_weights_reach_every_term_and_aux():
@@ -101,6 +116,6 @@ def test_wrong_terms_are_refused(terms, message):
 
 
 def test_reserved_names_are_refused():
-    for name in ("loss", "aux"):
+    for name in ("loss", "aux", "presence"):
         with pytest.raises(ValueError, match="different names"):
             WeightedSum([(name, 1.0, Dice())])

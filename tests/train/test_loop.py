@@ -229,6 +229,18 @@ def test_other_ways_to_train(tiny: Recipe, tmp_path: Path, changes: dict[str, An
     assert figures["pixels"] == labelled_pixels(dataset.split("val"))
 
 
+@pytest.mark.parametrize("weight", [0.0, 0.3])
+def test_presence_is_learnt_by_its_weight(tiny: Recipe, tmp_path: Path, weight: float) -> None:
+    """EncNet's presence head has no other loss: with a weight of 0 it stays as it was drawn."""
+    options = {"width": 4, "presence": True, "aux": True}
+    changes = {"model.name": "encnet", "model.options": options, "loss.presence_weight": weight, "steps": 2}
+    recipe = tiny.changed({**changes, "optimiser.weight_decay": 0, "optimiser.ema": None})
+    fresh = plan_module.make_plan(recipe).model.presence.weight
+    assert train(recipe, tmp_path).best_mean_iou >= 0
+    trained = load(tmp_path, device="cpu").model.presence.weight
+    assert torch.equal(trained, fresh) is (weight == 0)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

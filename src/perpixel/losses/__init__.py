@@ -1,4 +1,7 @@
-"""Losses. Each takes logits (B, K, H, W), target (B, H, W) and maybe pixel_weights (B, H, W), and gives a scalar."""
+"""Losses. Each takes logits (B, K, H, W), target (B, H, W) and maybe pixel_weights (B, H, W), and gives a scalar.
+
+`Presence` alone is on scores of whole images, (B, K).
+"""
 
 from perpixel.losses.border import border_weights
 from perpixel.losses.combine import LOSSES, WeightedSum, build_loss
@@ -6,6 +9,7 @@ from perpixel.losses.cross_entropy import CrossEntropy
 from perpixel.losses.dice import Dice
 from perpixel.losses.lovasz import Lovasz
 from perpixel.losses.ohem import OhemCrossEntropy
+from perpixel.losses.presence import Presence, class_presence
 from perpixel.losses.weights import WEIGHT_RULES, class_weights
 
 __all__ = [
@@ -15,8 +19,10 @@ __all__ = [
     "Dice",
     "Lovasz",
     "OhemCrossEntropy",
+    "Presence",
     "WeightedSum",
     "border_weights",
     "build_loss",
+    "class_presence",
     "class_weights",
 ]

@@ -12,6 +12,7 @@ from perpixel.losses.cross_entropy import CrossEntropy
 from perpixel.losses.dice import Dice
 from perpixel.losses.lovasz import Lovasz
 from perpixel.losses.ohem import OhemCrossEntropy
+from perpixel.losses.presence import Presence
 
 LOSSES: dict[str, type[nn.Module]] = {
     "cross_entropy": CrossEntropy,
@@ -19,27 +20,34 @@ LOSSES: dict[str, type[nn.Module]] = {
     "dice": Dice,
     "lovasz": Lovasz,
 }
+RESERVED = ("loss", "aux", "presence")
+"""Names of the result that no term may take."""
 
 
 class WeightedSum(nn.Module):
-    """The weighted sum of losses on a model's "logits", and of the first of them on its auxiliary outputs.
+    """The weighted sum of losses on a model's "logits", of the first of them on its auxiliary outputs, and of presence.
 
     Args:
         terms: (name, weight, loss) each, names different; the names are keys of the result.
         aux_weight: what each auxiliary output's loss counts for, times the first term's weight; 0.4 in PSPNet.
+        presence_weight: what `Presence` counts for, where a model returns "presence"; 0.2 in EncNet.
 
     Raises:
-        ValueError: without a term, or when two have one name or take "loss" or "aux".
+        ValueError: without a term, or when two have one name or take "loss", "aux" or "presence".
     """
 
-    def __init__(self, terms: Sequence[tuple[str, float, nn.Module]], aux_weight: float = 0.4) -> None:
+    def __init__(
+        self, terms: Sequence[tuple[str, float, nn.Module]], aux_weight: float = 0.4, presence_weight: float = 0.2
+    ) -> None:
         super().__init__()
         names = [name for name, _, _ in terms]
-        if not names or len({*names, "loss", "aux"}) != len(names) + 2:
-            raise ValueError(f'expected terms of different names, none "loss" or "aux", got {names}')
+        if not names or len({*names, *RESERVED}) != len(names) + len(RESERVED):
+            raise ValueError(f"expected terms of different names, none of {', '.join(RESERVED)}; got {names}")
         self.losses = nn.ModuleDict({name: loss for name, _, loss in terms})
         self.weights = {name: float(weight) for name, weight, _ in terms}
         self.aux_weight = aux_weight
+        self.presence = Presence()
+        self.presence_weight = presence_weight
 
     def forward(
         self, output: Mapping[str, Tensor | list[Tensor]], target: Tensor, pixel_weights: Tensor | None = None
@@ -48,13 +56,14 @@ class WeightedSum(nn.Module):
 
         Args:
             output: "logits" (B, K, H, W), and maybe "aux": one (B, K, h, w) or a list of them, of any size, resized
-                bilinearly to the target's; other keys are left alone.
+                bilinearly to the target's; and maybe "presence" (B, K), scores. Other keys are left alone.
             target: (B, H, W) integers in [0, K) or ignored.
             pixel_weights: (B, H, W) or None, handed to every term.
 
         Returns:
-            "loss", the scalar total; each term by its name, before its weight; and "aux", the sum over auxiliary
-            outputs before `aux_weight`, when there are any. All but "loss" are detached.
+            "loss", the scalar total; each term by its name, before its weight; "aux", the sum over auxiliary outputs
+            before `aux_weight`, and "presence", before `presence_weight`, where the model has them. All but "loss" are
+            detached.
         """
         values = {name: loss(output["logits"], target, pixel_weights) for name, loss in self.losses.items()}
         parts = {name: value.detach() for name, value in values.items()}
@@ -66,6 +75,10 @@ class WeightedSum(nn.Module):
             aux = sum(self.losses[first](_resize(logits, target), target, pixel_weights) for logits in auxiliary)
             total = total + self.aux_weight * self.weights[first] * aux
             parts["aux"] = aux.detach()
+        if "presence" in output:
+            presence = self.presence(output["presence"], target)
+            total = total + self.presence_weight * presence
+            parts["presence"] = presence.detach()
         return {"loss": total, **parts}
 
 
@@ -76,14 +89,17 @@ def _resize(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def build_loss(
-    terms: Sequence[Mapping[str, Any]], class_weights: Tensor | None = None, aux_weight: float = 0.4
+    terms: Sequence[Mapping[str, Any]],
+    class_weights: Tensor | None = None,
+    aux_weight: float = 0.4,
+    presence_weight: float = 0.2,
 ) -> WeightedSum:
     """The weighted sum that a recipe describes.
 
     Args:
         terms: {"name": a key of LOSSES, "weight": 1.0 unless given, and any option of that loss} each.
         class_weights: (K,) or None, handed to each loss that takes them, unless the term has its own.
-        aux_weight: see `WeightedSum`.
+        aux_weight, presence_weight: see `WeightedSum`.
 
     Raises:
         UserError: for no term, an unknown or repeated name, an unknown option, or a value that the loss refuses.
@@ -93,7 +109,7 @@ def build_loss(
     """
     built = [_build_term(term, class_weights) for term in terms]
     try:
-        return WeightedSum(built, aux_weight)
+        return WeightedSum(built, aux_weight, presence_weight)
     except ValueError as error:
         raise UserError(f"the loss's terms do not go together: {error}.") from error
 

@@ -123,7 +123,7 @@ def make_plan(recipe: Recipe, dataset: Dataset | None = None) -> Plan:
         val=val,
         counts=counts,
         model=model,
-        loss=build_loss(recipe.loss.terms, weights, recipe.loss.aux_weight),
+        loss=build_loss(recipe.loss.terms, weights, recipe.loss.aux_weight, recipe.loss.presence_weight),
         weights=tuple(float(w) for w in weights),
     )
 

@@ -64,6 +64,7 @@ class LossPart(Part):
     class_weights: none, median_frequency, enet, inverse_sqrt, or K numbers. logit_adjustment t takes some of them back
     in evaluation and prediction: -t log(weight) is added to the logits (Menon et al., "Long-tail learning via logit
     adjustment", 2021); 1 is all, 0 none. border_weights: U-Net's map, (w0, sigma).
+    aux_weight and presence_weight count where a network has auxiliary scores, or scores of a class's presence (EncNet).
     """
 
     terms: tuple[dict[str, Any], ...] = ({"name": "cross_entropy"},)
@@ -71,6 +72,7 @@ class LossPart(Part):
     logit_adjustment: float = Field(0.5, ge=0, le=2)
     border_weights: tuple[float, float] | None = None
     aux_weight: float = Field(0.4, ge=0)
+    presence_weight: float = Field(0.2, ge=0)
 
 
 class OptimiserPart(Part):
