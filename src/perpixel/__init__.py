@@ -27,6 +27,7 @@ _WHERE = {
     "Prediction": "perpixel.infer",
     "evaluate": "perpixel.infer",
     "Recipe": "perpixel.train",
+    "port": "perpixel.models.ports",
 }
 
 __all__ = [*_WHERE, "__version__"]
@@ -47,4 +48,5 @@ if TYPE_CHECKING:
     from perpixel.losses import LOSSES
     from perpixel.metrics import ConfusionMatrix
     from perpixel.models import MODELS, build
+    from perpixel.models.ports import port
     from perpixel.train import Recipe

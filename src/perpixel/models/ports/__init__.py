@@ -1,0 +1,92 @@
+"""Public weights: a state dict of somebody else's code becomes a network of ours, whose numbers are the same.
+
+    model = perpixel.port("fyu/drn", torch.load("drn_d_22_cityscapes.pth", weights_only=True))
+
+`SOURCES` is one literal dict. A source is a file here with a `Source`, a line in it, and a test with the logits that the
+source's own code gave for weights that both sides can make (tests/models/ports).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from perpixel.core.errors import UserError, nearest
+from perpixel.models.catalog import build
+from perpixel.models.ports import drn
+from perpixel.models.ports.source import Reading, Source, translate, unwrap
+
+SOURCES: dict[str, Source] = {
+    "fyu/drn": drn.SOURCE,
+}
+"""Name -> source."""
+
+
+@dataclass(frozen=True)
+class Ported:
+    """A network with a source's weights, in eval mode, and what a bundle says of it."""
+
+    model: nn.Module
+    reading: Reading
+    num_classes: int
+    options: dict[str, Any]
+    source: Source
+
+
+def port(
+    source: str,
+    state_dict: Mapping[str, Any],
+    num_classes: int | None = None,
+    network: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> nn.Module:
+    """The network of ours that has the weights of a checkpoint made elsewhere, in eval mode.
+
+    Args:
+        source: a key of `SOURCES`, such as "fyu/drn".
+        state_dict: what `torch.load` gave: names to tensors, also inside "state_dict" or behind "module.".
+        num_classes: how many the network is to have; None for the checkpoint's own number. With another number, and for
+            weights of a classifier, the segmentation heads stay fresh and everything else is taken over.
+        network: which network of ours, for weights that fit several, such as a VGG-16's.
+        options: more options of the network; what the weights decide is decided by them.
+
+    Returns:
+        A module as `perpixel.build` makes it. `fyu/drn` without `num_classes` gives a classifier for a classifier's weights.
+
+    Raises:
+        UserError: an unknown source or network; keys are missing, left over or of another shape, and are listed.
+    """
+    return read_port(source, state_dict, num_classes, network, options).model
+
+
+def read_port(
+    source: str,
+    state_dict: Mapping[str, Any],
+    num_classes: int | None = None,
+    network: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Ported:
+    """`port`, and what it found out."""
+    if source not in SOURCES:
+        hint = nearest(source, SOURCES) or f" Known: {', '.join(SOURCES)}."
+        raise UserError(f'There is no source "{source}".{hint}')
+    origin = SOURCES[source]
+    if network is not None and network not in origin.networks:
+        known = ", ".join(origin.networks) or "none, since the weights decide"
+        raise UserError(f'{source} has no weights for "{network}"; networks that can be asked for: {known}')
+    if network is None and origin.networks:
+        raise UserError(f"weights of {source} fit several networks; say which: {', '.join(origin.networks)}")
+    state = unwrap(state_dict)
+    reading = origin.read(state, network)
+    classes = num_classes or reading.num_classes
+    if classes is None:
+        raise UserError(f"these weights of {source} have no segmentation head; say num_classes for a fresh one")
+    chosen = {**reading.options, **(options or {})}
+    if reading.build is not None and num_classes is None:
+        model = reading.build(classes, reading.in_channels)
+    else:
+        model = build(reading.network, classes, reading.in_channels, **chosen)
+    keep_heads = num_classes is None or (num_classes == reading.num_classes and reading.build is None)
+    model.load_state_dict(translate(state, reading, model, keep_heads))
+    return Ported(model.eval(), reading, classes, chosen, origin)
