@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from perpixel.core.errors import UserError
@@ -165,6 +164,7 @@ def weight(state: State, key: str, what: str) -> Tensor:
 def count(state: State, pattern: str) -> int:
     """How many different numbers stand in the place of `#` in the keys that begin so.
 
+    >>> import torch
     >>> count({"layer1.0.conv1.weight": torch.zeros(1), "layer1.1.conv1.weight": torch.zeros(1)}, "layer1.#.")
     2
     """
