@@ -67,6 +67,25 @@ def test_balance_leaves_ignored_pixels_out():
     assert border_weights(labels)[0].tolist() == pytest.approx([4 / 6] * 3 + [4 / 2, 0, 0])
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_binary_masks_with_ignored_places(seed):
+    """Cells of a mask of 0 and 1, as a crop gives it: ignored padding beside it, and a cell cut in two by what is."""
+    random = np.random.default_rng(seed)
+    labels, instances = np.zeros((15, 18), np.uint8), np.zeros((15, 18), np.int64)
+    for number, (top, left) in enumerate([(0, 0), (0, 6), (5, 1), (10, 7), (6, 12)], start=1):
+        box = np.s_[top : top + random.integers(3, 5), left : left + random.integers(2, 5)]
+        labels[box], instances[box] = 1, number
+    labels[6, :5] = labels[:, 14:] = 255
+    instances[5][instances[5] == 3] = 6  # what is left of the third cell above the ignored row
+    instances[labels == 255] = 0
+    found = border_weights(labels, class_balance=False)
+    np.testing.assert_allclose(found, brute_force(labels, instances, 10, 5), rtol=1e-6)
+    assert not found[labels == 255].any()
+    assert (found[labels == 1] == 1).all()
+    assert (found[labels == 0] >= 1).all()
+    assert found.max() > 2
+
+
 def test_all_ignored_is_zero():
     labels = np.full((3, 3), 255, np.uint8)
     assert not border_weights(labels).any()

@@ -64,6 +64,46 @@ def test_valid_is_half_of_mean_where_every_weight_is_a_half():
     torch.testing.assert_close(CrossEntropy(half, "valid")(logits, target), plain / 2)
 
 
+def test_the_gradient_of_the_sum_is_that_of_the_mean_times_the_pixels():
+    logits, target, _ = scene()
+    gradients = {}
+    for reduction in ("sum", "mean", "valid"):
+        leaf = logits.double().requires_grad_()
+        CrossEntropy(reduction=reduction)(leaf, target).backward()
+        gradients[reduction] = leaf.grad
+    valid = 2 * 4 * 3 - 3  # of two images of 4 x 3, one row ignored
+    torch.testing.assert_close(gradients["sum"], valid * gradients["mean"])
+    torch.testing.assert_close(gradients["valid"], gradients["mean"])
+    probability = logits.double().softmax(1)
+    expected = probability - F.one_hot(target.clamp(max=2), 3).permute(0, 3, 1, 2)
+    torch.testing.assert_close(gradients["sum"], expected * (target != 255)[:, None])
+
+
+def test_fcn_s_learning_rate_takes_the_step_of_the_mean_s():
+    """Heavy learning: 1e-10 on the sum, momentum 0.99, is 1e-10 x pixels on the mean, step for step."""
+    image, target = torch.randn(1, 3, 50, 40).double(), torch.randint(0, 3, (1, 50, 40))
+    target[0, :5] = 255
+    ends = []
+    for reduction, lr in (("sum", 1e-10), ("mean", 1e-10 * 45 * 40)):
+        weight = torch.eye(3).double().view(3, 3, 1, 1).requires_grad_()
+        optimiser = torch.optim.SGD([weight], lr, momentum=0.99)
+        for _ in range(5):
+            optimiser.zero_grad()
+            CrossEntropy(reduction=reduction)(F.conv2d(image, weight), target).backward()
+            optimiser.step()
+        ends.append((weight.detach() - torch.eye(3).view(3, 3, 1, 1)) / lr)
+    assert ends[0].abs().max() > 1
+    torch.testing.assert_close(ends[0], ends[1] * 45 * 40, rtol=1e-4, atol=1e-4)
+
+
+def test_segnet_divides_by_pixels_and_not_by_weights():
+    """Two pixels of CamVid's sky and pole, by hand: with weights of the release, (0.2595 a + 4.5640 b) / 2."""
+    logits = torch.tensor([[1.0, 0.0], [0.0, 0.0]]).view(1, 2, 1, 2)
+    a, b = math.log(1 + math.exp(-1)), math.log(2)
+    loss = CrossEntropy([0.2595, 4.5640], "valid")(logits, torch.tensor([[[0, 1]]]))
+    assert loss.item() == pytest.approx((0.2595 * a + 4.5640 * b) / 2, rel=1e-6)
+
+
 def test_wrong_arguments_are_refused():
     with pytest.raises(ValueError, match='reduction must be one of mean, valid, sum, got "none"'):
         CrossEntropy(reduction="none")  # type: ignore[arg-type]

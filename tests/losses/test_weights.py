@@ -47,7 +47,18 @@ def test_inverse_sqrt_has_a_pixel_weighted_mean_of_one():
 def test_enet_spans_the_paper_s_interval():
     low, high = class_weights("enet", [10**9, 1], [10**9, 10**9]).tolist()
     assert (low, high) == (pytest.approx(1.42, abs=0.01), pytest.approx(50.5, abs=0.1))
-    assert class_weights("enet", [5, 5], [10, 10], c=1.2)[0].item() == pytest.approx(1 / math.log(1.7))
+
+
+@pytest.mark.parametrize("c", [1.02, 1.10, 1.2])
+def test_enet_with_another_constant(c):
+    found = class_weights("enet", [600, 300, 100], [1000] * 3, c=c).tolist()
+    assert found == pytest.approx([1 / math.log(c + 0.6), 1 / math.log(c + 0.3), 1 / math.log(c + 0.1)])
+
+
+@pytest.mark.parametrize("c", [1.0, 0.5, -1.0, math.nan])
+def test_a_constant_that_gives_no_weights_is_refused(c):
+    with pytest.raises(UserError, match="must be above 1"):
+        class_weights("enet", [5, 5], [10, 10], c=c)
 
 
 def test_median_of_an_even_number_of_classes_is_between():

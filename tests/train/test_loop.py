@@ -229,6 +229,15 @@ def test_other_ways_to_train(tiny: Recipe, tmp_path: Path, changes: dict[str, An
     assert figures["pixels"] == labelled_pixels(dataset.split("val"))
 
 
+@pytest.mark.parametrize("constant", [1.02, 1.2])
+def test_enet_weights_by_the_constant_of_the_recipe(tiny: Recipe, constant: float) -> None:
+    plan = plan_module.make_plan(tiny.changed({"loss.class_weights": "enet", "loss.enet_constant": constant}))
+    masks = [np.asarray(Image.open(sample.mask)) for sample in open_dataset(tiny.data.path).split("train")]
+    pixels = np.stack([sum((mask == c).sum() for mask in masks) for c in range(plan.taxonomy.num_classes)])
+    expected = [1 / math.log(constant + n / pixels.sum()) if n else 1 for n in pixels]
+    assert plan.weights == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("weight", [0.0, 0.3])
 def test_presence_is_learnt_by_its_weight(tiny: Recipe, tmp_path: Path, weight: float) -> None:
     """EncNet's presence head has no other loss: with a weight of 0 it stays as it was drawn."""

@@ -12,7 +12,7 @@ from perpixel.core.errors import UserError, nearest
 WEIGHT_RULES: dict[str, str] = {
     "none": "w_c = 1",
     "median_frequency": "w_c = median(f) / f_c, f_c = pixels of c / valid pixels of the images that contain c",
-    "enet": "w_c = 1 / ln(1.02 + p_c), p_c = pixels of c / valid pixels",
+    "enet": "w_c = 1 / ln(c + p_c), c = 1.02 unless given, p_c = pixels of c / valid pixels",
     "inverse_sqrt": "w_c = 1 / sqrt(p_c), scaled so that sum(p_c w_c) = 1, p_c = pixels of c / valid pixels",
 }
 """Each rule's formula, to print beside the weights."""
@@ -25,7 +25,8 @@ def class_weights(rule: str | Sequence[float], pixels: ArrayLike, image_pixels: 
         rule: a name in `WEIGHT_RULES`, or K finite weights >= 0 that are taken as they are.
         pixels: (K,) integers, the pixels of each class over the training set, ignored pixels left out.
         image_pixels: (K,) integers, the valid pixels of all images that contain the class (any value where none does).
-        c: the constant of "enet"; 1.02 in the paper, 1.2 in the authors' encoder script.
+        c: the constant of "enet", above 1; 1.02 in ENet's paper, 1.2 in its encoder's
+            script; ERFNet's scripts have 1.2 for the encoder and 1.10 for the decoder.
 
     A class with no pixel weighs 1 by every rule, and has no part in the median or the scale: it occurs in no
     target, so its weight must only be finite.
@@ -34,7 +35,7 @@ def class_weights(rule: str | Sequence[float], pixels: ArrayLike, image_pixels: 
     "enet" Paszke et al. 2016, section 5.
 
     Raises:
-        UserError: for an unknown rule, or a list that is not K finite weights >= 0.
+        UserError: for an unknown rule, a c that is not above 1, or a list that is not K finite weights >= 0.
 
     >>> class_weights("median_frequency", [10, 20, 70], [100, 100, 100]).tolist()[:2]
     [2.0, 1.0]
@@ -47,6 +48,8 @@ def class_weights(rule: str | Sequence[float], pixels: ArrayLike, image_pixels: 
             f'no class weight rule "{rule}": use one of {", ".join(WEIGHT_RULES)} or a list of weights.'
             + nearest(rule, WEIGHT_RULES)
         )
+    if not c > 1:
+        raise UserError(f"the constant of the class weight rule enet must be above 1 (1.02 in its paper); got {c}.")
     weights = np.ones_like(counts)
     present = counts > 0
     if present.any():

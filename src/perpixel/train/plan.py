@@ -108,7 +108,7 @@ def make_plan(recipe: Recipe, dataset: Dataset | None = None) -> Plan:
     recipe = _resolved(recipe, found.mean, found.std, found.median_size)
     data = recipe.data
     preprocessing = Preprocessing(found.channels, data.mean or (), data.std or (), data.short_side, data.predict_scale)
-    weights = class_weights(_rule(recipe), counts.pixels, counts.image_pixels)
+    weights = class_weights(_rule(recipe), counts.pixels, counts.image_pixels, recipe.loss.enet_constant)
     torch.manual_seed(recipe.seed)
     options = recipe.model.options
     model = build(recipe.model.name, num_classes=taxonomy.num_classes, in_channels=found.channels, **options)

@@ -61,14 +61,16 @@ class DataPart(Part):
 class LossPart(Part):
     """What is descended: a weighted sum of `perpixel.losses` by name, and what weighs classes and pixels.
 
-    class_weights: none, median_frequency, enet, inverse_sqrt, or K numbers. logit_adjustment t takes some of them back
-    in evaluation and prediction: -t log(weight) is added to the logits (Menon et al., "Long-tail learning via logit
-    adjustment", 2021); 1 is all, 0 none. border_weights: U-Net's map, (w0, sigma).
+    class_weights: none, median_frequency, enet, inverse_sqrt, or K numbers; enet_constant is the c of enet's
+    1 / ln(c + share of the pixels). logit_adjustment t takes some of them back in evaluation and prediction: -t log(weight)
+    is added to the logits (Menon et al., "Long-tail learning via logit adjustment", 2021); 1 is all, 0 none.
+    border_weights: U-Net's map, (w0, sigma).
     aux_weight and presence_weight count where a network has auxiliary scores, or scores of a class's presence (EncNet).
     """
 
     terms: tuple[dict[str, Any], ...] = ({"name": "cross_entropy"},)
     class_weights: str | tuple[float, ...] = "inverse_sqrt"
+    enet_constant: float = Field(1.02, gt=1)
     logit_adjustment: float = Field(0.5, ge=0, le=2)
     border_weights: tuple[float, float] | None = None
     aux_weight: float = Field(0.4, ge=0)
@@ -76,7 +78,10 @@ class LossPart(Part):
 
 
 class OptimiserPart(Part):
-    """How weights move. Weight decay leaves out biases and norms. warmup is a share of all steps."""
+    """How weights move. Weight decay leaves out biases and norms. warmup is a share of all steps.
+
+    clip_norm bounds the gradient's length. A loss that is a sum over pixels (FCN's) has a long one: it needs None.
+    """
 
     name: Literal["adamw", "adam", "sgd"] = "adamw"
     lr: PositiveFloat = 1e-3
