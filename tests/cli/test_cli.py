@@ -22,7 +22,7 @@ from perpixel.labels import Taxonomy
 from perpixel.models import MODELS, build
 from perpixel.train import Interrupted, load_recipe
 
-VERBS = ("demo", "check", "train", "evaluate", "predict", "report", "models")
+VERBS = ("demo", "check", "train", "evaluate", "predict", "report", "models", "convert")
 
 
 class Done(NamedTuple):
@@ -365,3 +365,16 @@ def test_models_lists_every_network(run: Perpixel) -> None:
     assert done.status == 0
     assert len(MODELS) >= 3
     assert [name for name in MODELS if name not in done.out] == []
+
+
+def test_convert_weights_lists_its_sources_and_keeps_what_is_there(run: Perpixel, tmp_path: Path) -> None:
+    listed = run("convert", "weights", "any", "--from", "?")
+    assert listed.status == 0 and "fyu/drn: " in listed.out
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "file").write_text("mine")
+    (tmp_path / "w.safetensors").write_bytes(b"")
+    done = run("convert", "weights", tmp_path / "w.safetensors", "--from", "fyu/drn", "--out", tmp_path / "there")
+    assert done.status == 2 and "is there already" in done.err
+    assert (tmp_path / "there" / "file").read_text() == "mine"
+    done = run("convert", "weights", tmp_path / "w.safetensors", "--from", "fyu/drn", "--out", tmp_path / "new")
+    assert done.status == 2 and "cannot be read as weights" in done.err and "Traceback" not in done.err

@@ -172,7 +172,8 @@ def test_other_tensors_with_a_right_hash(bundle: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_in_the_package_unpickles() -> None:
-    files = list(SOURCES.rglob("*.py"))
+    """Weights of another code are the exception: infer/convert.py, which asks for --unsafe-pickle first."""
+    files = [f for f in SOURCES.rglob("*.py") if f.relative_to(SOURCES) != Path("infer/convert.py")]
     assert len(files) > 50
     loads = re.compile(r"torch\.load\b|\bpickle\b(?!=)|\bunpickle|joblib|allow_pickle=True")
     found = [f"{f.name}: {line.strip()}" for f in files for line in f.read_text().splitlines() if loads.search(line)]

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import perpixel
-from perpixel.cli import check, demo, evaluate, models, predict, report, train
+from perpixel.cli import check, convert, demo, evaluate, models, predict, report, train
 from perpixel.core.errors import UserError
 
 INTERRUPTED = 75
@@ -37,6 +37,7 @@ app = typer.Typer(
 )
 for verb in (demo, check, train, evaluate, predict, report, models):
     app.command(verb.__name__.rsplit(".", 1)[1])(getattr(verb, verb.__name__.rsplit(".", 1)[1]))
+app.add_typer(convert.convert, name="convert")
 
 
 def _version(wanted: bool) -> None:

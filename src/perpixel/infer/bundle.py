@@ -43,6 +43,7 @@ class BundleInfo(BaseModel):
     std: tuple[PositiveFloat, ...]
     short_side: PositiveInt | None = None
     scale: PositiveFloat = 1.0
+    bgr: bool = False
     logit_bias: tuple[float, ...] = ()
     training: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
@@ -56,8 +57,8 @@ class BundleInfo(BaseModel):
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """Channels, mean, std and working size as an object."""
-        return Preprocessing(self.channels, self.mean, self.std, self.short_side, self.scale)
+        """Channels, their order, mean, std and working size as an object."""
+        return Preprocessing(self.channels, self.mean, self.std, self.short_side, self.scale, self.bgr)
 
 
 def save_bundle(folder: str | Path, model: nn.Module, info: BundleInfo) -> Path:
@@ -133,7 +134,8 @@ def load_bundle(path_or_name: str | Path) -> tuple[nn.Module, BundleInfo]:
 
 def without_download(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of a network whose weights come from elsewhere: `pretrained` must not fetch what is replaced at once."""
-    return {**options, "pretrained": False} if "pretrained" in options else dict(options)
+    inner = {k: without_download(v) if isinstance(v, Mapping) else v for k, v in options.items()}  # network_options
+    return {**inner, "pretrained": False} if "pretrained" in options else inner
 
 
 def _empty_network(info: BundleInfo, file: Path) -> nn.Module:

@@ -22,6 +22,7 @@ class Preprocessing:
         scale: a further factor on the size, for prediction alone. A network that was trained on random scales around 1 is
             often better on somewhat larger images (Touvron et al., "Fixing the train-test resolution discrepancy", 2019),
             one of a coarse stride the more so.
+        bgr: the network takes blue first, as Caffe's do; mean and std are then in that order too. For 3 channels.
     """
 
     channels: int
@@ -29,12 +30,15 @@ class Preprocessing:
     std: tuple[float, ...]
     short_side: int | None = None
     scale: float = 1.0
+    bgr: bool = False
 
     def __post_init__(self) -> None:
         if len(self.mean) != self.channels or len(self.std) != self.channels:
             raise UserError(
                 f"{self.channels} channels need as many means and stds, got {len(self.mean)} and {len(self.std)}"
             )
+        if self.bgr and self.channels != 3:
+            raise UserError(f"only images of 3 channels can be taken as BGR, got {self.channels} channels")
 
     def __call__(self, image: Array, where: str = "image") -> Tensor:
         """(H, W, C) uint8, uint16 or float32 to (1, channels, h, w) float32, normalised, at the working size.
@@ -48,8 +52,9 @@ class Preprocessing:
         return self.normalise(tensor[None])
 
     def normalise(self, batch: Tensor) -> Tensor:
-        """(B, C, H, W) uint8 or float32 to new float32 with zero mean and unit deviation a channel."""
+        """(B, C, H, W) uint8 or float32 to new float32 with zero mean and unit deviation a channel, BGR if so told."""
         scale = 255.0 if batch.dtype == torch.uint8 else 1.0
+        batch = batch.flip(1) if self.bgr else batch
         mean = torch.tensor(self.mean, device=batch.device).view(-1, 1, 1)
         std = torch.tensor(self.std, device=batch.device).view(-1, 1, 1)
         return torch.mul(batch, 1.0 / (scale * std)).sub_(mean / std)

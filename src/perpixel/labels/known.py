@@ -79,3 +79,6 @@ ADE20K = Taxonomy.of(
     ignore=(0, 255),
 )
 """ADE20K's 150 scene-parsing classes; mask value i + 1 is class i, 0 is unlabelled. Source: SceneParse150."""
+
+KNOWN = {"ade20k": ADE20K, "camvid": CAMVID, "cityscapes": CITYSCAPES, "voc": VOC}
+"""The taxonomies that can be named on the command line."""

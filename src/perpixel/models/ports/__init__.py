@@ -1,6 +1,6 @@
 """Public weights: a state dict of somebody else's code becomes a network of ours, whose numbers are the same.
 
-    model = perpixel.port("fyu/drn", torch.load("drn_d_22_cityscapes.pth", weights_only=True))
+    model = perpixel.port("fyu/drn", safetensors.torch.load_file("drn_d_22_cityscapes.safetensors"))
 
 `SOURCES` is one literal dict. A source is a file here with a `Source`, a line in it, and a test with the logits that the
 source's own code gave for weights that both sides can make (tests/models/ports).
@@ -14,10 +14,11 @@ from torch import nn
 
 from perpixel.core.errors import UserError, nearest
 from perpixel.models.catalog import build
-from perpixel.models.ports import drn
+from perpixel.models.ports import drn, erfnet
 from perpixel.models.ports.source import Reading, Source, translate, unwrap
 
 SOURCES: dict[str, Source] = {
+    "Eromera/erfnet_pytorch": erfnet.SOURCE,
     "fyu/drn": drn.SOURCE,
 }
 """Name -> source."""
@@ -32,6 +33,7 @@ class Ported:
     num_classes: int
     options: dict[str, Any]
     source: Source
+    fresh_head: bool
 
 
 def port(
@@ -45,7 +47,7 @@ def port(
 
     Args:
         source: a key of `SOURCES`, such as "fyu/drn".
-        state_dict: what `torch.load` gave: names to tensors, also inside "state_dict" or behind "module.".
+        state_dict: names to tensors, also inside "state_dict" or behind "module.".
         num_classes: how many the network is to have; None for the checkpoint's own number. With another number, and for
             weights of a classifier, the segmentation heads stay fresh and everything else is taken over.
         network: which network of ours, for weights that fit several, such as a VGG-16's.
@@ -75,7 +77,7 @@ def read_port(
     if network is not None and network not in origin.networks:
         known = ", ".join(origin.networks) or "none, since the weights decide"
         raise UserError(f'{source} has no weights for "{network}"; networks that can be asked for: {known}')
-    if network is None and origin.networks:
+    if network is None and origin.networks and not origin.decides:
         raise UserError(f"weights of {source} fit several networks; say which: {', '.join(origin.networks)}")
     state = unwrap(state_dict)
     reading = origin.read(state, network)
@@ -89,4 +91,4 @@ def read_port(
         model = build(reading.network, classes, reading.in_channels, **chosen)
     keep_heads = num_classes is None or (num_classes == reading.num_classes and reading.build is None)
     model.load_state_dict(translate(state, reading, model, keep_heads))
-    return Ported(model.eval(), reading, classes, chosen, origin)
+    return Ported(model.eval(), reading, classes, chosen, origin, fresh_head=not keep_heads)

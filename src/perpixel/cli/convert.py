@@ -1,0 +1,61 @@
+"""perpixel convert: what others made, in perpixel's own form."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+convert = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Turn weights of another code into a bundle.")
+
+
+@convert.callback()
+def _group() -> None:
+    """Turn weights of another code into a bundle."""
+
+
+@convert.command()
+def weights(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint: safetensors, or a pickle (see below).")],
+    source: Annotated[
+        str, typer.Option("--from", metavar="SOURCE", help="Whose it is, such as fyu/drn; ? lists them.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="The bundle's folder; FILE without its ending unless given.")] = None,
+    classes: Annotated[str | None, typer.Option(help="voc, cityscapes, ade20k, camvid, or names: a,b,c.")] = None,
+    num_classes: Annotated[int | None, typer.Option(min=1, help="With a fresh head for so many classes.")] = None,
+    network: Annotated[str | None, typer.Option(help="Which network, for weights that fit several.")] = None,
+    options: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of it.")] = None,
+    licence: Annotated[str, typer.Option(help="Of the weights; written into the bundle.")] = "",
+    unsafe_pickle: Annotated[
+        bool, typer.Option("--unsafe-pickle", help="Read a pickle, which can run code: only from those you trust.")
+    ] = False,
+) -> None:
+    """Turn a checkpoint of another code into a bundle that evaluate, predict and train take."""
+    from perpixel.cli.train import _assignments
+    from perpixel.core.errors import UserError
+    from perpixel.infer.convert import convert_weights
+    from perpixel.models.ports import SOURCES
+
+    if source == "?":
+        for name, known in SOURCES.items():
+            print(f"{name}: {known.about}" + (f" (--network {'|'.join(known.networks)})" if known.networks else ""))
+        return
+    folder = out or file.with_suffix("")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} is there already; give another folder with --out")
+    ported, taxonomy = convert_weights(
+        file,
+        source,
+        folder,
+        classes=classes,
+        num_classes=num_classes,
+        network=network,
+        options=_assignments(options or []),
+        licence=licence,
+        unsafe_pickle=unsafe_pickle,
+    )
+    parameters = sum(p.numel() for p in ported.model.parameters())
+    print(
+        f"{folder}: {ported.reading.network}, {parameters:,} parameters, {taxonomy.num_classes} classes, from {source}"
+    )
+    if ported.fresh_head:
+        print("its segmentation head is fresh and knows nothing yet: train it before it predicts")
