@@ -5,7 +5,8 @@ network of ours that is, with which options and for how many classes, and what e
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +53,7 @@ class Reading:
         build: what makes the network where the catalog does not have it, called with `(num_classes, in_channels)`.
         in_channels: of the first convolution.
         convert: called with (our key, tensor) for numbers that are laid out in another order there.
+        prepare: called with the whole state dict first, where several of its tensors become one of ours.
     """
 
     network: str
@@ -65,6 +67,7 @@ class Reading:
     build: Callable[[int, int], nn.Module] | None = None
     in_channels: int = 3
     convert: Callable[[str, Tensor], Tensor] | None = None
+    prepare: Callable[[State], State] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ class Source:
     """Somebody's code. `read` is called with a state dict and the name of the network asked for, or None.
 
     `about` is a line for lists; `pixels` what its networks were trained on; `networks` the names that may be asked for,
-    empty where the weights decide; `classes` names a known taxonomy for a number of classes.
+    empty where the weights decide; `classes` names a known taxonomy for a number of classes. `decides` says that `read`
+    chooses where no network is asked for.
     """
 
     about: str
@@ -80,6 +84,7 @@ class Source:
     pixels: Pixels = IMAGENET
     networks: tuple[str, ...] = ()
     classes: Mapping[int, str] = field(default_factory=dict)
+    decides: bool = False
 
 
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "state", "model", "net", "ema_state_dict")
@@ -111,8 +116,10 @@ def translate(state: State, reading: Reading, model: nn.Module, keep_heads: bool
     Raises:
         UserError: a key is left over, missing, or of another shape; all are listed.
     """
+    state = reading.prepare(state) if reading.prepare else state
     own = model.state_dict()
     found: dict[str, Tensor] = {}
+    source_key: dict[str, str] = {}
     extra: list[str] = []
     for key, tensor in state.items():
         if key.startswith(reading.unused):
@@ -126,16 +133,55 @@ def translate(state: State, reading: Reading, model: nn.Module, keep_heads: bool
         tensor = reading.convert(name, tensor) if reading.convert else tensor
         reshaped = name.startswith(reading.reshape) and tensor.numel() == own[name].numel()
         found[name] = tensor.reshape(own[name].shape) if reshaped else tensor
+        source_key[name] = key
     unsaid = reading.fresh if keep_heads else (*reading.fresh, *reading.heads)
     missing = [k for k in own if k not in found and not k.startswith(unsaid) and not is_counter(k)]
     wrong = [
-        f"{k} {tuple(t.shape)}, expected {tuple(own[k].shape)}" for k, t in found.items() if t.shape != own[k].shape
+        f"{source_key[k]} {tuple(t.shape)}, expected {tuple(own[k].shape)}"
+        for k, t in found.items()
+        if t.shape != own[k].shape
     ]
+    refuse(f"a {reading.network} from there", their_names(missing, state, reading.rename), extra, wrong)
+    return {k: found.get(k, own[k]) for k in own}
+
+
+def refuse(what: str, missing: list[str], extra: list[str], wrong: list[str]) -> None:
+    """Raise `UserError` with the keys at fault, unless there are none."""
     faults = [("missing", missing), ("unknown", extra), ("of another shape", wrong)]
     if any(keys for _, keys in faults):
-        said = "; ".join(f"{what}: {shown(keys)}" for what, keys in faults if keys)
-        raise UserError(f"these are not the weights of a {reading.network} from there: {said}")
-    return {k: found.get(k, own[k]) for k in own}
+        said = "; ".join(f"{kind}: {shown(keys)}" for kind, keys in faults if keys)
+        raise UserError(f"these are not the weights of {what}: {said}")
+
+
+def their_names(keys: list[str], state: State, rename: Callable[[str], str]) -> list[str]:
+    """Keys of ours that the source's state dict lacks, as the source would call them; ours where that cannot be told.
+
+    >>> their_names(["stage.3.bias"], {"layer2.bias": 0, "layer3.weight": 0}, lambda k: k.replace("layer", "stage."))
+    ['layer3.bias']
+    """
+    wanted = set(keys[:SHOWN])
+    names: dict[str, str] = {}
+    for guess in guesses(state) if wanted else ():
+        with suppress(IndexError, KeyError, ValueError):  # `rename` may trip over a key that nobody has
+            name = rename(guess)
+            if name in wanted and guess not in state:
+                names.setdefault(name, guess)
+        if len(names) == len(wanted):
+            break
+    return [names.get(key, key) for key in keys]
+
+
+def guesses(state: Iterable[str]) -> Iterator[str]:
+    """Keys like those of a state dict, but for the last part, the beginning, or one number."""
+    highest = max((int(number) for key in state for number in re.findall(r"\d+", key)), default=0)
+    for key in state:
+        parts = key.split(".")
+        yield from (".".join([*parts[:-1], leaf]) for leaf in ("weight", "bias", "running_mean", "running_var"))
+        yield from (".".join(parts[i:]) for i in range(1, len(parts)))
+    for template in dict.fromkeys(
+        (key[: number.start()], key[number.end() :]) for key in state for number in re.finditer(r"\d+", key)
+    ):
+        yield from (str(i).join(template) for i in range(highest + 1))
 
 
 def is_counter(key: str) -> bool:
@@ -172,7 +218,11 @@ def count(state: State, pattern: str) -> int:
     return len({match.group(1) for key in state if (match := regex.match(key))})
 
 
-def renamed(key: str, rules: tuple[tuple[str, str], ...]) -> str:
+Rule = tuple[str, str | Callable[["re.Match[str]"], str]]
+"""A pattern and what `re.sub` is to put in its place."""
+
+
+def renamed(key: str, rules: Sequence[Rule]) -> str:
     """A key after regular expressions, each applied once, in order: (pattern, replacement).
 
     >>> renamed("layer1.0.bn2.weight", RESIDUAL)
