@@ -26,22 +26,34 @@ class Case:
 
 
 TRAMAC = "Tramac/Fast-SCNN-pytorch, less the biases (2 x 128) in front of two batch norms"
+TRAMAC_EXACTLY: dict[str, Any] = {
+    "dsconv_nonlinearity": True,
+    "ffm_dilation": 1,
+    "ffm_bias": True,
+    "first_padding": 0,
+    "align_corners": True,
+}
 ENCNET = "zhanghang1989/PyTorch-Encoding, encoding/models/sseg/encnet.py"
 ENET = "e-lab/ENet-training, train/models/encoder.lua and decoder.lua"
 ERFNET = "Eromera/erfnet_pytorch, train/erfnet.py, which always has the encoder's head (129 a class)"
 FCN = "shelhamer/fcn.berkeleyvision.org, the training prototxts: upsampling kernels of K x K x size x size"
 DECONVNET = "HyeonwooNoh/DeconvNet, the deploy prototxt"
+DECOUPLED = "HyeonwooNoh/DecoupledNet, the deploy prototxt: 173,107,906 and the classifier that it freezes, 134,342,484"
 SEGNET = "alexgkendall/SegNet-Tutorial, the training prototxts at 11 classes"
 DEEPLAB = "tensorflow/models, research/deeplab, rebuilt: the trunk's 37,867,312, and a head that gives the paper's adds"
+DEFORMABLE = "msracver/Deformable-ConvNets, deeplab/symbols, the upsampling's 19 fixed kernels of 32 x 32 among them"
 FRONTEND = "fyu/dilation, network.py"
 DILATION = "fyu/dilation, the deploy files of VOC, CamVid and Cityscapes"
 DRN_SEG = "fyu/drn, segment.py"
 DRN_PARTS = "fyu/drn, drn.py: the classifier at 1000 classes, 981 of them less, 19 fixed kernels of 16 x 16 more"
 HRNET = "HRNet/HRNet-Semantic-Segmentation, lib/models/seg_hrnet.py"
 PARSENET = "by hand: VGG-16 14,714,688, fc6 and fc7 of DeepLab-LargeFOV 5,769,216, scales 2,048, scores 2,049 a class"
+ATTENTION = TRAMAC + "; attention by hand, 3 x 19 x 9 x 512 + 512 and 512 x 3 + 3"
+SEGFORMER = "Hugging Face transformers, SegformerForSemanticSegmentation"
 SEMSEG = "hszhao/semseg, model/pspnet.py"
 SEMSEG_EVAL = "hszhao/PSPNet, the deploy file: no auxiliary head"
 UNET = "the 23 convolutions of the paper's figure 1, with biases"
+TORCHVISION = "torchvision.models.segmentation"
 SEMANTIC_FPN = "ResNet 23,508,032 or 42,500,160, pyramid 3,344,384, branch with group norms 1,626,259"
 
 
@@ -54,11 +66,27 @@ CASES = (
     Case("bayesian_segnet", 11, 29_449_355, SEGNET, small={"width": 8}),
     Case("bayesian_segnet_basic", 11, 1_416_587, SEGNET, small={"width": 16}),
     Case("deconvnet", 21, 251_805_653, DECONVNET, small={"width": 8}),
+    Case("decouplednet", 21, 173_107_906 + 134_342_484, DECOUPLED, small={"width": 8}),
+    Case("deeplabv3", 21, 39_638_869, TORCHVISION),
+    Case("deeplabv3", 21, 42_004_074, TORCHVISION, options={"aux": True}, small={"width": 8, "aux": True}),
+    Case("deeplabv3", 21, 58_630_997, TORCHVISION, options={"depth": 101}),
+    Case("deeplabv3", 21, 60_996_202, TORCHVISION, options={"depth": 101, "aux": True}),
     Case("deeplabv3plus", 21, 41_055_413, DEEPLAB, small={"width": 0.0625}),
     Case("deeplabv3plus", 19, 41_054_899, DEEPLAB),
     Case("deeplabv3plus", 19, 41_054_899, "timm's xception65 is that trunk", options={"encoder": "xception65"}),
+    Case("deformable_deeplab", 19, 44_886_153, DEFORMABLE, small={"width": 8, "depth": 50}),
+    Case("deformable_deeplab", 19, 44_637_267, DEFORMABLE, options={"deformable": False}),
     Case("dilated_frontend", 21, 134_346_581, FRONTEND),
     Case("dilated_frontend", 11, 134_305_611, FRONTEND, small={"width": 4}),
+    Case("dilated_resnet", 19, 23_508_032 + 2_049 * 19, "ResNet-50 without its classifier 23,508,032, 2,049 a class"),
+    Case(
+        "dilated_resnet",
+        19,
+        11_176_512 + 513 * 19,
+        "ResNet-18 without its classifier 11,176,512, 513 a class",
+        options={"encoder": "resnet18"},
+        small={"encoder": "resnet18", "output_stride": 16},
+    ),
     Case("dilation8", 11, 134_313_443, DILATION, small={"width": 4}),
     Case("dilation8", 21, 141_149_720, DILATION, options={"context": "large"}),
     Case("dilation8", 19, 134_373_043, DILATION, options={"depth": 10, "upsample": "transposed"}),
@@ -103,8 +131,14 @@ CASES = (
     Case("erfnet", 20, 2_066_836 - 2_580, ERFNET),
     Case("fast_scnn", 19, 1_138_051 - 256, TRAMAC),
     Case("fast_scnn", 11, 1_137_019 - 256, TRAMAC, small={}),
+    Case("fast_scnn", 19, 1_138_051, "Tramac/Fast-SCNN-pytorch", options=TRAMAC_EXACTLY),
+    Case("fast_scnn", 11, 1_137_019, "Tramac/Fast-SCNN-pytorch", options=TRAMAC_EXACTLY),
     Case("fast_scnn", 19, 1_138_051 - 256 + 19_123, TRAMAC, options={"aux": True}),
     Case("fast_scnn", 11, 1_137_019 - 256 + 18_859, TRAMAC, options={"aux": True}, small={"aux": True}),
+    Case("fcn", 21, 32_957_013, TORCHVISION, small={"width": 8}),
+    Case("fcn", 21, 35_322_218, TORCHVISION, options={"aux": True}, small={"width": 8, "aux": True}),
+    Case("fcn", 21, 51_949_141, TORCHVISION, options={"depth": 101}),
+    Case("fcn", 21, 54_314_346, TORCHVISION, options={"depth": 101, "aux": True}),
     Case("fcn16s", 21, 134_815_994, FCN, small={"width": 4}),
     Case("fcn32s", 21, 136_152_917, FCN, small={"width": 4}),
     Case("fcn8s", 21, 134_489_759, FCN, small={"width": 4}),
@@ -119,6 +153,24 @@ CASES = (
     Case("hrnet_w40", 19, 45_894_435, HRNET, like="hrnet_w18_small_v1"),
     Case("hrnet_w48", 19, 65_859_379, HRNET, like="hrnet_w18_small_v1"),
     Case("hrnet_w48", 194, 65_985_554, "mseg-dataset/mseg-semantic", like="hrnet_w18_small_v1"),
+    Case(
+        "multi_scale", 19, 1_138_051 - 256 + 264_707, ATTENTION, small={"attention_channels": 32, "scales": [1.0, 2.0]}
+    ),
+    Case(
+        "multi_scale",
+        11,
+        1_137_019 - 256,
+        TRAMAC,
+        options={"fusion": "average"},
+        small={"fusion": "average", "scales": [1.0, 2.0]},
+    ),
+    Case(
+        "multi_scale",
+        11,
+        29_449_355 + 22 * 9 * 512 + 512 + 2 * 512 + 2,
+        SEGNET + ", and attention by hand",
+        options={"network": "segnet", "scales": [0.5, 1.0], "aux": True},
+    ),
     Case("parsenet", 21, 14_714_688 + 5_769_216 + 2_048 + 2_049 * 21, PARSENET, small={"width": 8}),
     Case(
         "parsenet",
@@ -134,6 +186,13 @@ CASES = (
     Case("pspnet", 150, 68_173_036, SEMSEG, options={"aux": True, "depth": 101}),
     Case("pspnet", 150, 46_782_550, SEMSEG_EVAL, small={"width": 8}),
     Case("pspnet", 19, 65_707_475, SEMSEG_EVAL, options={"depth": 101}),
+    Case("segformer", 150, 3_752_694, SEGFORMER, small={"drop_path": 0.0}),
+    Case("segformer", 19, 3_719_027, SEGFORMER),
+    Case("segformer", 150, 13_715_798, SEGFORMER, options={"variant": "b1"}),
+    Case("segformer", 150, 27_461_974, SEGFORMER, options={"variant": "b2"}),
+    Case("segformer", 150, 47_337_814, SEGFORMER, options={"variant": "b3"}),
+    Case("segformer", 150, 64_108_374, SEGFORMER, options={"variant": "b4"}),
+    Case("segformer", 150, 84_708_694, SEGFORMER, options={"variant": "b5"}),
     Case("segnet", 11, 29_449_355, SEGNET, small={"width": 8}),
     Case("segnet", 11, 29_449_355, SEGNET, options={"packed_indices": False}),
     Case("segnet_basic", 11, 1_416_587, SEGNET, small={"width": 16}),

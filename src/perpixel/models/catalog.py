@@ -9,16 +9,23 @@ from torch import nn
 from perpixel.core.errors import UserError, nearest
 from perpixel.models import drn, hrnet
 from perpixel.models.deconvnet import DeconvNet
+from perpixel.models.decouplednet import DecoupledNet
+from perpixel.models.deeplabv3 import DeepLabV3
 from perpixel.models.deeplabv3plus import DeepLabV3Plus
+from perpixel.models.deformable_deeplab import DeformableDeepLab
 from perpixel.models.dilated import DilatedFrontend, Dilation
+from perpixel.models.dilated_resnet import DilatedResNetSeg
 from perpixel.models.encnet import EncNet
 from perpixel.models.enet import ENet
 from perpixel.models.erfnet import ERFNet
 from perpixel.models.fast_scnn import FastSCNN
 from perpixel.models.fcn import fcn8s, fcn8s_at_once, fcn16s, fcn32s
+from perpixel.models.fcn_resnet import FCNResNet
 from perpixel.models.fpn import FPN
+from perpixel.models.multi_scale import multi_scale
 from perpixel.models.parsenet import ParseNet
 from perpixel.models.pspnet import PSPNet
+from perpixel.models.segformer import SegFormer
 from perpixel.models.segnet import SegNet, SegNetBasic, bayesian_segnet, bayesian_segnet_basic
 from perpixel.models.unet import UNet
 
@@ -26,8 +33,12 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "bayesian_segnet": bayesian_segnet,
     "bayesian_segnet_basic": bayesian_segnet_basic,
     "deconvnet": DeconvNet,
+    "decouplednet": DecoupledNet,
+    "deeplabv3": DeepLabV3,
     "deeplabv3plus": DeepLabV3Plus,
+    "deformable_deeplab": DeformableDeepLab,
     "dilated_frontend": DilatedFrontend,
+    "dilated_resnet": DilatedResNetSeg,
     "dilation8": Dilation,
     "drn_a_18": drn.drn_a_18,
     "drn_a_34": drn.drn_a_34,
@@ -48,6 +59,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "enet": ENet,
     "erfnet": ERFNet,
     "fast_scnn": FastSCNN,
+    "fcn": FCNResNet,
     "fcn16s": fcn16s,
     "fcn32s": fcn32s,
     "fcn8s": fcn8s,
@@ -59,8 +71,10 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "hrnet_w32": hrnet.hrnet_w32,
     "hrnet_w40": hrnet.hrnet_w40,
     "hrnet_w48": hrnet.hrnet_w48,
+    "multi_scale": multi_scale,
     "parsenet": ParseNet,
     "pspnet": PSPNet,
+    "segformer": SegFormer,
     "segnet": SegNet,
     "segnet_basic": SegNetBasic,
     "unet": UNet,
