@@ -1,30 +1,50 @@
 """perpixel models: every network by name, and the bundled models."""
 
+import shutil
+import sys
+from typing import Annotated
 
-def models() -> None:
+import typer
+
+
+def models(
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/models.md instead.")] = False,
+) -> None:
     """List the networks that can be trained and the models that come with perpixel."""
-    import inspect
+    from perpixel.analyze.table import markdown as page
 
-    import torch
-    from rich.console import Console
-    from rich.table import Table
+    if markdown:
+        print(page(), end="")
+        return
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None  # whole lines in a file or a pipe
+    for line in _table() + _bundled():
+        print(line[:width])
 
+
+def _table() -> list[str]:
+    """The heading and a line for each network."""
+    from perpixel.analyze.table import NUM_CLASSES, SIZE, camvid, giga, read_measured, read_networks
+
+    layout = "{:<22} {:>11} {:>13} {:>6}  {:<13} {}"
+    measured = read_measured()
+    lines = [
+        f"{NUM_CLASSES} classes; multiply-adds of one image of {SIZE[0]}x{SIZE[1]}; stride of the map of scores",
+        layout.format("network", "parameters", "multiply-adds", "stride", "CamVid mIoU", "paper"),
+    ]
+    for name, n in read_networks().items():
+        cost = (f"{n.parameters:,}", giga(n.multiply_adds), n.output_stride or "-")
+        lines.append(layout.format(name, *cost, camvid(measured, name), f"{n.year} {n.paper}"))
+    return lines
+
+
+def _bundled() -> list[str]:
+    """A line for each bundled model."""
     from perpixel.infer.bundle import BUNDLED, INFO, read_info
-    from perpixel.models import MODELS, build
 
-    table = Table("network", "parameters at 19 classes", "what it is")
-    for name, kind in MODELS.items():
-        with torch.device("meta"):
-            parameters = sum(p.numel() for p in build(name, num_classes=19).parameters())
-        module = inspect.getmodule(kind)
-        about = (module.__doc__ if module and module.__doc__ else "").strip().splitlines()[0]
-        table.add_row(name, f"{parameters:,}", about)
-    console = Console()
-    console.print(table)
+    lines = []
     for folder in sorted(p for p in BUNDLED.iterdir() if (p / INFO).is_file()) if BUNDLED.is_dir() else []:
         info = read_info(folder)
         figure = info.metrics.get("mean_iou")
         measured = f", mIoU {figure:.3f} on {info.data.get('name')} {info.metrics.get('split')}" if figure else ""
-        console.print(
-            f"bundled: {folder.name} ({info.network}, {info.classes.num_classes} classes{measured})", highlight=False
-        )
+        lines.append(f"bundled: {folder.name} ({info.network}, {info.classes.num_classes} classes{measured})")
+    return lines
