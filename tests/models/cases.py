@@ -156,14 +156,7 @@ CASES = (
     Case(
         "multi_scale", 19, 1_138_051 - 256 + 264_707, ATTENTION, small={"attention_channels": 32, "scales": [1.0, 2.0]}
     ),
-    Case(
-        "multi_scale",
-        11,
-        1_137_019 - 256,
-        TRAMAC,
-        options={"fusion": "average"},
-        small={"fusion": "average", "scales": [1.0, 2.0]},
-    ),
+    Case("multi_scale", 11, 1_137_019 - 256, TRAMAC, options={"fusion": "average"}),
     Case(
         "multi_scale",
         11,
