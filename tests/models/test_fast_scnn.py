@@ -1,8 +1,10 @@
 """Fast-SCNN's count by arithmetic from the paper's table, and its options."""
 
+import pytest
 import torch
 from torch import nn
 
+from perpixel.core.errors import UserError
 from perpixel.models.fast_scnn import FastSCNN
 
 
@@ -54,3 +56,24 @@ def test_strides_of_the_branches() -> None:
 def test_the_fusion_module_is_dilated_by_four() -> None:
     assert FastSCNN(3).feature_fusion.dw_conv.conv.dilation == (4, 4)
     assert FastSCNN(3, ffm_dilation=1).feature_fusion.dw_conv.conv.dilation == (1, 1)
+
+
+PORT = {"dsconv_nonlinearity": True, "ffm_dilation": 1, "first_padding": 0, "ffm_bias": True, "align_corners": True}
+
+
+def test_the_port_by_its_options() -> None:
+    assert [count(FastSCNN(classes, **PORT)) for classes in (19, 11)] == [1_138_051, 1_137_019]
+    model = FastSCNN(3, **PORT).eval()
+    assert model.learning_to_downsample.conv(torch.zeros(1, 3, 64, 96)).shape == (1, 32, 31, 47)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 7), (33, 47), (64, 96)], ids=str)
+def test_the_port_takes_any_size(size: tuple[int, int]) -> None:
+    image = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
+    output = FastSCNN(3, aux=True, **PORT).train()(image)
+    assert {key: value.shape for key, value in output.items()} == dict.fromkeys(("logits", "aux"), (1, 3, *size))
+
+
+def test_the_first_convolution_is_padded_by_one_or_not_at_all() -> None:
+    with pytest.raises(UserError, match="first_padding must be 0 or 1; got 2"):
+        FastSCNN(3, first_padding=2)

@@ -22,15 +22,19 @@ Differs from the paper:
   global feature extractor. The head has the layers of Tramac's port (github.com/Tramac/Fast-SCNN-pytorch).
 - A batch norm stays between the two convolutions of a DSConv, where the paper omits the non-linearity
   (`dsconv_nonlinearity=True` puts a ReLU there, as Tramac's port does).
-- No biases in front of batch norms: they could never learn anything. The port has two such, of 128 each.
-- Zero padding of 1 in the first convolution as in all others (the port has none there), `align_corners=False`.
+- No biases in front of batch norms: they could never learn anything. The port has two such, of 128 each
+  (`ffm_bias=True`).
+- Zero padding of 1 in the first convolution as in all others (the port has none there: `first_padding=0`), and
+  `align_corners=False` (in the port True).
 - Kaiming initial weights: the paper names none.
 """
 
 from torch import Tensor, nn
 
+from perpixel.core.errors import UserError
 from perpixel.layers.conv import conv_norm_act
 from perpixel.layers.init import kaiming_init
+from perpixel.layers.pad import pad_end
 from perpixel.layers.pyramid_pooling import PyramidPooling
 from perpixel.layers.resize import resize
 
@@ -41,7 +45,9 @@ class FastSCNN(nn.Module):
     It returns `{"logits": (B, K, H, W)}` and, with `aux=True`, `"aux"` of the same shape, in train and in eval.
 
     Options: `dsconv_nonlinearity`, a ReLU between a DSConv's two convolutions; `ffm_dilation`, of the depthwise
-    convolution in the feature fusion module: the paper's 4 is the ratio of the two branches' strides, ports use 1.
+    convolution in the feature fusion module: the paper's 4 is the ratio of the two branches' strides, ports use 1;
+    `ffm_bias`, biases in its two 1x1 convolutions; `first_padding`, of the first convolution, 1 or 0; `align_corners`, of
+    every resize; `dropout`, the probability in the heads. Raises `UserError` for another padding.
     """
 
     def __init__(
@@ -52,13 +58,19 @@ class FastSCNN(nn.Module):
         dsconv_nonlinearity: bool = False,
         ffm_dilation: int = 4,
         dropout: float = 0.1,
+        first_padding: int = 1,
+        ffm_bias: bool = False,
+        align_corners: bool = False,
     ) -> None:
         super().__init__()
-        self.learning_to_downsample = LearningToDownsample(in_channels, dsconv_nonlinearity)
-        self.global_feature_extractor = GlobalFeatureExtractor()
-        self.feature_fusion = FeatureFusionModule(ffm_dilation)
+        if first_padding not in (0, 1):
+            raise UserError(f"first_padding must be 0 or 1; got {first_padding}")
+        self.learning_to_downsample = LearningToDownsample(in_channels, dsconv_nonlinearity, first_padding)
+        self.global_feature_extractor = GlobalFeatureExtractor(align_corners)
+        self.feature_fusion = FeatureFusionModule(ffm_dilation, ffm_bias, align_corners)
         self.classifier = Classifier(num_classes, dsconv_nonlinearity, dropout)
         self.auxiliary = AuxiliaryHead(num_classes, dropout) if aux else None
+        self.align_corners = align_corners
         kaiming_init(self)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
@@ -66,22 +78,25 @@ class FastSCNN(nn.Module):
         detail = self.learning_to_downsample(image)  # B,64,H/8,W/8
         context = self.global_feature_extractor(detail)  # B,128,H/32,W/32
         fused = self.feature_fusion(detail, context)  # B,128,H/8,W/8
-        output = {"logits": resize(self.classifier(fused), size, align_corners=False)}  # B,K,H,W
+        output = {"logits": resize(self.classifier(fused), size, align_corners=self.align_corners)}  # B,K,H,W
         if self.auxiliary is not None:
-            output["aux"] = resize(self.auxiliary(detail), size, align_corners=False)  # B,K,H,W
+            output["aux"] = resize(self.auxiliary(detail), size, align_corners=self.align_corners)  # B,K,H,W
         return output
 
 
 class LearningToDownsample(nn.Module):
     """Three strided layers that both branches share."""
 
-    def __init__(self, in_channels: int, nonlinearity: bool) -> None:
+    def __init__(self, in_channels: int, nonlinearity: bool, first_padding: int) -> None:
         super().__init__()
-        self.conv = conv_norm_act(in_channels, 32, 3, stride=2)
+        self.conv = conv_norm_act(in_channels, 32, 3, stride=2, padding=first_padding)
+        self.padded = first_padding > 0
         self.ds_conv1 = ds_conv(32, 48, stride=2, nonlinearity=nonlinearity)
         self.ds_conv2 = ds_conv(48, 64, stride=2, nonlinearity=nonlinearity)
 
     def forward(self, image: Tensor) -> Tensor:
+        if not self.padded:  # nothing is padded unless an image is smaller than the kernel
+            image = pad_end(image, (max(image.shape[-2], 3), max(image.shape[-1], 3)))
         x = self.conv(image)  # B,32,H/2,W/2
         x = self.ds_conv1(x)  # B,48,H/4,W/4
         return self.ds_conv2(x)  # B,64,H/8,W/8
@@ -90,12 +105,12 @@ class LearningToDownsample(nn.Module):
 class GlobalFeatureExtractor(nn.Module):
     """The deep branch: inverted residuals, then what the whole map holds at four scales."""
 
-    def __init__(self) -> None:
+    def __init__(self, align_corners: bool) -> None:
         super().__init__()
         self.bottlenecks1 = bottlenecks(64, 64, stride=2)
         self.bottlenecks2 = bottlenecks(64, 96, stride=2)
         self.bottlenecks3 = bottlenecks(96, 128, stride=1)
-        self.pyramid_pooling = PyramidPooling(128, bins=(1, 2, 3, 6), align_corners=False)
+        self.pyramid_pooling = PyramidPooling(128, bins=(1, 2, 3, 6), align_corners=align_corners)
         self.project = conv_norm_act(256, 128, 1)
 
     def forward(self, detail: Tensor) -> Tensor:
@@ -108,16 +123,17 @@ class GlobalFeatureExtractor(nn.Module):
 class FeatureFusionModule(nn.Module):
     """Adds the two branches at stride 8, each behind a linear 1x1 convolution, then ReLU."""
 
-    def __init__(self, dilation: int) -> None:
+    def __init__(self, dilation: int, bias: bool, align_corners: bool) -> None:
         super().__init__()
         self.dw_conv = conv_norm_act(128, 128, 3, dilation=dilation, groups=128)
-        self.project_context = conv_norm_act(128, 128, 1, act=False)
-        self.project_detail = conv_norm_act(64, 128, 1, act=False)
+        self.project_context = conv_norm_act(128, 128, 1, act=False, bias=bias)
+        self.project_detail = conv_norm_act(64, 128, 1, act=False, bias=bias)
         self.relu = nn.ReLU(inplace=True)
+        self.align_corners = align_corners
 
     def forward(self, detail: Tensor, context: Tensor) -> Tensor:
         """`(B, 64, h, w)` and `(B, 128, h/4, w/4)` -> `(B, 128, h, w)`."""
-        context = resize(context, (detail.shape[-2], detail.shape[-1]), align_corners=False)
+        context = resize(context, (detail.shape[-2], detail.shape[-1]), align_corners=self.align_corners)
         context = self.project_context(self.dw_conv(context))
         return self.relu(self.project_detail(detail) + context)
 

@@ -76,13 +76,13 @@ def shapes_in(name: str) -> dict[str, tuple[int, ...]]:
     return {key: tuple(int(n) for n in text.split(",") if n) for key, text in pairs}
 
 
-def difference(name: str, model: nn.Module) -> float:
-    """The largest difference between the recorded logits and those of `model`, in double precision and eval mode."""
+def difference(name: str, model: nn.Module, key: str = "logits", dtype: torch.dtype = torch.float64) -> float:
+    """The largest difference between the recorded logits and `model`'s output `key`, in eval mode, computed in `dtype`."""
     data = np.load(RECORDED / f"{name}.npz")
     step = int(data["step"])
     with torch.no_grad():
-        output = model.double().eval()(image_of((int(data["size"][0]), int(data["size"][1]))))
-    logits = output["logits"][..., ::step, ::step] if isinstance(output, dict) else output
+        output = model.to(dtype).eval()(image_of((int(data["size"][0]), int(data["size"][1]))).to(dtype))
+    logits = output[key][..., ::step, ::step] if isinstance(output, dict) else output
     expected = torch.from_numpy(data["logits"])
     assert logits.shape == expected.shape
     return (logits - expected).abs().max().item()
