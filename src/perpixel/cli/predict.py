@@ -21,6 +21,9 @@ def predict(
     out: Annotated[Path, typer.Option(help="The folder for the results.")] = Path("predictions"),
     flip: Annotated[bool, typer.Option(help="Average with the mirrored image's prediction.")] = False,
     probabilities: Annotated[bool, typer.Option(help="Also write (K, H, W) float16 probabilities as .npy.")] = False,
+    samples: Annotated[
+        int, typer.Option(min=0, help="Ask so often with dropout on, and write how unsure it is (Bayesian SegNet: 40).")
+    ] = 0,
     device: Annotated[str, typer.Option()] = "auto",
 ) -> None:
     """Predict. An image that cannot be read does not stop the others; the exit status is then 2."""
@@ -40,7 +43,7 @@ def predict(
     with Progress(disable=not sys.stderr.isatty(), transient=True) as bar:
         for file, stem in bar.track(list(zip(files, stems, strict=True)), description="predicting"):
             try:
-                prediction = predictor.predict(file, flip=flip)
+                prediction = predictor.predict(file, flip=flip, samples=samples)
                 done[str(file)] = {**prediction.summary(), "files": prediction.save(out, stem, probabilities)}
             except (UserError, MemoryError, RuntimeError) as error:
                 failed[str(file)] = _reason(error, file)
@@ -108,7 +111,7 @@ def refuse_overwriting(files: list[Path], stems: list[str], out: Path) -> None:
     """Raises UserError where a result would be written over an image that was given."""
     given = {f.resolve() for f in files}
     for stem in stems:
-        for name in (f"{stem}.png", f"{stem}_overlay.jpg", f"{stem}_probabilities.npy"):
+        for name in (f"{stem}.png", f"{stem}_overlay.jpg", f"{stem}_uncertainty.png", f"{stem}_probabilities.npy"):
             if (out / name).resolve() in given:
                 raise UserError(
                     f"{out / name} is one of the images and would be overwritten; give another folder by --out"

@@ -19,6 +19,7 @@ from perpixel.infer.bundle import BundleInfo, load_bundle
 from perpixel.infer.preprocessing import Preprocessing
 from perpixel.infer.tiles import tiled_logits
 from perpixel.labels import Taxonomy
+from perpixel.models.monte_carlo import RunningMoments, dropout_alone_in_training
 
 ImageLike = str | Path | Image.Image | Array
 
@@ -44,13 +45,25 @@ def load(path_or_name: str | Path, device: str = "auto") -> "Predictor":
 class Prediction:
     """What a model says of one image, at the image's own size.
 
-    labels (H, W) uint8 in [0, K); probabilities (K, H, W) float32, summing to 1 over K; image (H, W, 3) uint8 for pictures.
+    labels (H, W) uint8 in [0, K); probabilities (K, H, W) float32, summing to 1 over K; image (H, W, 3) uint8 for pictures;
+    variance (K, H, W) float32 in [0, 0.25] of the probabilities where they were sampled, else None.
     """
 
     labels: Array
     probabilities: Array
     taxonomy: Taxonomy
     image: Array
+    variance: Array | None = None
+
+    def uncertainty(self) -> Array:
+        """(H, W) float32 in [0, 0.25]: the variance of the sampled probabilities, averaged over the classes.
+
+        Raises:
+            UserError: the prediction was not sampled.
+        """
+        if self.variance is None:
+            raise UserError("this prediction was not sampled; predict with samples=40 (--samples 40) for uncertainty")
+        return self.variance.mean(axis=0)
 
     def overlay(self, opacity: float = 0.55) -> Image.Image:
         """The image with the classes' colours laid over it; `opacity` from 0 (image) to 1 (colours)."""
@@ -70,8 +83,9 @@ class Prediction:
         }
 
     def save(self, folder: str | Path, stem: str, probabilities: bool = False) -> dict[str, str]:
-        """Writes `stem.png` (label indices with the classes' palette), `stem_overlay.jpg`, `stem.json`, and on request
-        `stem_probabilities.npy` (K, H, W) float16. Each is written whole or not at all; the names written are returned."""
+        """Writes `stem.png` (label indices with the classes' palette), `stem_overlay.jpg`, `stem.json`, of a sampled prediction
+        `stem_uncertainty.png` (grey, 255 is a standard deviation of 0.5), and on request `stem_probabilities.npy`
+        (K, H, W) float16. Each is written whole or not at all; the names written are returned."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         indexed = Image.fromarray(self.labels)
@@ -81,6 +95,10 @@ class Prediction:
             indexed.save(aside)
         with atomic_write(folder / files["overlay"]) as aside:
             self.overlay().save(aside, quality=92)
+        if self.variance is not None:
+            files["uncertainty"] = f"{stem}_uncertainty.png"
+            with atomic_write(folder / files["uncertainty"]) as aside:
+                Image.fromarray((510 * np.sqrt(self.uncertainty())).astype(np.uint8)).save(aside)
         if probabilities:
             files["probabilities"] = f"{stem}_probabilities.npy"
             with atomic_write(folder / files["probabilities"]) as aside, open(aside, "wb") as file:
@@ -118,22 +136,38 @@ class Predictor:
         bias = torch.tensor(logit_bias or [0.0], dtype=torch.float32, device=self.device)
         self.logit_bias = bias.view(1, -1, 1, 1)
 
-    def predict(self, image: ImageLike, flip: bool = False, tile: int = TILE) -> Prediction:
+    def predict(self, image: ImageLike, flip: bool = False, tile: int = TILE, samples: int = 0) -> Prediction:
         """Labels and probabilities for one image.
 
         Args:
             image: a path, a PIL image, or (H, W), (H, W, C) uint8, uint16 or float32.
             flip: also predict the mirrored image and average the probabilities.
             tile: side in pixels; a larger image is computed in overlapping tiles of this side.
+            samples: 1 or more: the network is asked so often with dropout on, always the same way, and the mean of its
+                probabilities counts; their variance says how sure it is (Bayesian SegNet).
 
         Raises:
-            UserError: the file cannot be read, or its channels do not fit the model.
+            UserError: the file cannot be read, its channels do not fit the model, or samples of a model without dropout.
         """
         array = as_array(image)
         where = str(image) if isinstance(image, str | Path) else "image"
-        probabilities = self.probabilities(array, where, flip, tile)
+        variance = None
+        if samples:
+            probabilities, variance = self.sampled(array, where, flip, tile, samples)
+        else:
+            probabilities = self.probabilities(array, where, flip, tile)
         labels = probabilities.argmax(0).to(torch.uint8).cpu().numpy()
-        return Prediction(labels, probabilities.cpu().numpy(), self.taxonomy, display_image(array))
+        spread = None if variance is None else variance.cpu().numpy()
+        return Prediction(labels, probabilities.cpu().numpy(), self.taxonomy, display_image(array), spread)
+
+    def sampled(self, image: Array, where: str, flip: bool, tile: int, samples: int) -> tuple[Tensor, Tensor]:
+        """Mean and variance of the probabilities, each (K, H, W) float32, over `samples` answers with dropout on."""
+        moments = RunningMoments()
+        with dropout_alone_in_training(self.model), torch.random.fork_rng():
+            torch.manual_seed(0)
+            for _ in range(samples):
+                moments.add(self.probabilities(image, where, flip, tile))
+        return moments.mean, moments.variance
 
     @torch.inference_mode()
     def probabilities(self, image: Array, where: str = "image", flip: bool = False, tile: int = TILE) -> Tensor:

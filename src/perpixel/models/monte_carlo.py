@@ -40,16 +40,33 @@ def monte_carlo(model: nn.Module, image: Tensor, samples: int = 40, seed: int | 
     """
     if samples < 1:
         raise UserError(f"Monte-Carlo dropout needs 1 sample or more; got {samples}")
-    mean = squares = torch.zeros(())
+    moments = RunningMoments()
     with dropout_alone_in_training(model), torch.random.fork_rng(enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
-        for n in range(1, samples + 1):
-            probabilities = model(image)["logits"].softmax(dim=1)
-            away = probabilities - mean
-            mean = mean + away / n
-            squares = squares + away * (probabilities - mean)  # Welford: exact where a variance is near zero
-    return Sampled(mean, squares / samples)
+        for _ in range(samples):
+            moments.add(model(image)["logits"].softmax(dim=1))
+    return Sampled(moments.mean, moments.variance)
+
+
+class RunningMoments:
+    """Mean and variance of tensors of one shape, added one by one (Welford: exact where a variance is near zero)."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = self.squares = torch.zeros(())
+
+    def add(self, x: Tensor) -> None:
+        """Takes one more into account."""
+        self.count += 1
+        away = x - self.mean
+        self.mean = self.mean + away / self.count
+        self.squares = self.squares + away * (x - self.mean)
+
+    @property
+    def variance(self) -> Tensor:
+        """The mean squared distance from the mean: 0 for one tensor."""
+        return self.squares / self.count
 
 
 @contextmanager
