@@ -1,6 +1,7 @@
 """Pooling that packs its positions against PyTorch's, on thousands of maps."""
 
 import itertools
+import random
 
 import pytest
 import torch
@@ -39,6 +40,28 @@ def test_random_maps_of_every_small_size() -> None:
             check_against_pytorch(x)
             tested += 1
     assert tested == 864
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_maps_of_any_kind(seed: int) -> None:
+    """Sizes, batch, channels, types, layout and what the values are taken from: all drawn."""
+    draw = random.Random(seed)
+    for _ in range(10):
+        shape = (draw.randint(1, 4), draw.randint(1, 9), draw.randint(1, 40), draw.randint(1, 40))
+        kinds = draw.sample([-torch.inf, torch.inf, 0.0, -0.0, 1.0, -1.0, 1e-45, -3e38, 3e38], k=draw.randint(1, 4))
+        x = torch.tensor(kinds)[torch.randint(0, len(kinds), shape, generator=generator(seed))]
+        share = draw.choice([0.0, 0.3, 1.0])
+        x = torch.where(
+            torch.rand(shape, generator=generator(seed + 1)) < share,
+            torch.randn(shape, generator=generator(seed + 2)),
+            x,
+        )
+        x = x.to(draw.choice([torch.float32, torch.float32, torch.float64, torch.float16, torch.bfloat16]))
+        if draw.random() < 0.3:
+            x = x.contiguous(memory_format=torch.channels_last)
+        if draw.random() < 0.3:
+            x = x.transpose(2, 3)  # not contiguous
+        check_against_pytorch(x)
 
 
 @pytest.mark.parametrize("value", [0.0, -0.0, 1.0, -3.0, -torch.inf, torch.inf])

@@ -1,5 +1,8 @@
 """SegNet's sizes, its packed positions, and Monte-Carlo dropout."""
 
+import importlib
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,6 +12,7 @@ from perpixel.core.errors import UserError
 from perpixel.models.monte_carlo import monte_carlo
 from perpixel.models.segnet import SegNet, SegNetBasic, bayesian_segnet, bayesian_segnet_basic
 
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 Builder = type[SegNet] | type[SegNetBasic]
 
 
@@ -59,6 +63,30 @@ def test_packed_positions_are_used_in_eval_alone(monkeypatch: pytest.MonkeyPatch
         kept.clear()
         SegNet(3, width=2, packed_indices=packed).train(training)(image)
         assert kept == [torch.int64] * expected
+
+
+def test_bytes_kept_between_encoder_and_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of CamVid's images at full width, by hand: the windows of five poolings, and the values of U-Net's four maps."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    benchmark = importlib.import_module("unpooling")
+    measured = benchmark.measure(device="meta")
+    windows = 64 * 180 * 240 + 128 * 90 * 120 + 256 * 45 * 60 + 512 * 23 * 30 + 512 * 12 * 15
+    values = 64 * 368 * 480 + 128 * 184 * 240 + 256 * 92 * 120 + 512 * 46 * 60
+    assert [len(tensors) for tensors in measured.values()] == [5, 5, 4]
+    assert [benchmark.in_memory(tensors) for tensors in measured.values()] == [windows // 4, windows * 8, values * 4]
+    assert windows * 8 == 32 * (windows // 4)
+    page = (BENCHMARKS / "unpooling.md").read_text(encoding="utf-8")
+    assert "\n".join(benchmark.table(measured)) in page
+
+
+def test_bytes_kept_are_those_of_real_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    benchmark = importlib.import_module("unpooling")
+    real, meta = (benchmark.measure(width=4, size=(45, 60), device=device) for device in ("cpu", "meta"))
+    found = [benchmark.in_memory(tensors) for tensors in real.values()]
+    assert found == [benchmark.in_memory(tensors) for tensors in meta.values()]
+    positions = [4 * 23 * 30, 8 * 12 * 15, 16 * 6 * 8, 32 * 3 * 4, 32 * 2 * 2]
+    assert found[:2] == [sum(-(-n // 4) for n in positions), 8 * sum(positions)]
 
 
 def test_only_the_full_network_has_relus_in_its_decoder() -> None:
