@@ -131,7 +131,7 @@ def translate(state: State, reading: Reading, model: nn.Module, keep_heads: bool
             extra.append(key)
             continue
         tensor = reading.convert(name, tensor) if reading.convert else tensor
-        reshaped = name.startswith(reading.reshape) and tensor.numel() == own[name].numel()
+        reshaped = name.startswith(reading.reshape) and rows(tensor) == rows(own[name])
         found[name] = tensor.reshape(own[name].shape) if reshaped else tensor
         source_key[name] = key
     unsaid = reading.fresh if keep_heads else (*reading.fresh, *reading.heads)
@@ -143,6 +143,11 @@ def translate(state: State, reading: Reading, model: nn.Module, keep_heads: bool
     ]
     refuse(f"a {reading.network} from there", their_names(missing, state, reading.rename), extra, wrong)
     return {k: found.get(k, own[k]) for k in own}
+
+
+def rows(tensor: Tensor) -> tuple[tuple[int, ...], int]:
+    """How many outputs a layer's weights are for, and how many numbers they are: what a change of shape must keep."""
+    return tuple(tensor.shape[:1]), tensor.numel()
 
 
 def refuse(what: str, missing: list[str], extra: list[str], wrong: list[str]) -> None:
