@@ -101,6 +101,80 @@ def test_a_classifier_slid_over_the_map_is_the_convolution() -> None:
                 torch.testing.assert_close(found[:, :, row, column], classifier(window.flatten(1)), atol=1e-12, rtol=0)
 
 
+class Classifier(nn.Module):
+    """VGG-16 as it classifies: 13 convolutions, then linear layers over the flattened map of 7 x 7."""
+
+    def __init__(self, classes: int, width: int, padding: int) -> None:
+        super().__init__()
+        parts: list[nn.Module] = []
+        channels = 3
+        for multiple, convs in ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3)):
+            for _ in range(convs):
+                parts += [nn.Conv2d(channels, multiple * width, 3, padding=padding), nn.ReLU()]
+                channels = multiple * width
+            parts.append(nn.MaxPool2d(2, 2))
+        self.features = nn.Sequential(*parts)
+        self.fc6, self.fc7 = nn.Linear(49 * channels, 64 * width), nn.Linear(64 * width, 64 * width)
+        self.fc8 = nn.Linear(64 * width, classes)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.features(image).flatten(1)
+        return self.fc8(self.fc7(self.fc6(x).relu()).relu())
+
+
+def classifier_and_fcn(classifier_padding: int, padding: str) -> tuple[Classifier, FCN, list[Tensor]]:
+    """The two with the same weights, and a list to which FCN's coarse scores are added."""
+    torch.manual_seed(0)
+    classifier, model = Classifier(3, 2, classifier_padding), fcn32s(3, padding=padding, width=2)
+    convs = [
+        [part for part in half.modules() if isinstance(part, nn.Conv2d)] for half in (classifier.features, model.stages)
+    ]
+    for theirs, ours in zip(*convs, strict=True):
+        nn.init.kaiming_normal_(theirs.weight)
+        ours.load_state_dict(theirs.state_dict())
+    fill_from_classifier(model, [classifier.fc6, classifier.fc7])
+    model.score_fr.load_state_dict({"weight": classifier.fc8.weight[..., None, None], "bias": classifier.fc8.bias})
+    coarse: list[Tensor] = []
+    model.score_fr.register_forward_hook(lambda _, __, scores: coarse.append(scores))
+    return classifier.double().eval(), model.double().eval(), coarse
+
+
+def test_on_one_crop_of_224_the_middle_score_is_the_classifiers() -> None:
+    """As VGG-16 was trained: zeros around the crop. Padded "same", fc6 sees all of it from the middle of 7 x 7."""
+    classifier, model, coarse = classifier_and_fcn(classifier_padding=1, padding="same")
+    crop = torch.randn(2, 3, 224, 224).double()
+    with torch.no_grad():
+        model(crop)
+        expected = classifier(crop)
+    assert coarse[0].shape == (2, 3, 7, 7)
+    assert (expected[0] - expected[1]).abs().max() > 1e-3
+    torch.testing.assert_close(coarse[0][:, :, 3, 3], expected, atol=1e-12, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("padding", "border"), [("paper", 99), ("same", 3 * 32)])
+def test_a_classifier_slid_over_the_image_is_the_coarse_scores(padding: str, border: int) -> None:
+    """The classifier on one crop after another, 32 pixels apart, is FCN-32s before its upsampling.
+
+    A crop's 224 pixels have 90 more around them, which 13 convolutions see: 404, FCN's receptive field. The image is
+    there, where a lone crop has zeros, so the classifier is slid without padding. The first crop whose surroundings lie
+    in the image is the seventh: those before it begin up to `border` pixels outside.
+    """
+    classifier, model, coarse = classifier_and_fcn(classifier_padding=0, padding=padding)
+    image = torch.randn(1, 3, 480, 450).double()
+    with torch.no_grad():
+        model(image)
+        tested = []
+        for row in range(6, 9):
+            for column in range(6, 8):
+                top, left = (32 * cell - border - 90 for cell in (row, column))
+                window = image[..., top : top + 404, left : left + 404]
+                assert window.shape[-2:] == (404, 404)
+                expected = classifier(window)
+                torch.testing.assert_close(coarse[0][:, :, row, column], expected, atol=1e-12, rtol=1e-9)
+                tested.append(expected)
+    assert torch.cat(tested).std(dim=0).min() > 1e-4  # no two places look alike
+
+
 def test_layers_of_another_shape_are_refused() -> None:
     layers = [nn.Linear(8 * 36, 64), nn.Linear(64, 64)]
     with pytest.raises(UserError, match=r"fc6 takes the weights of a Linear\(392, 64\); got Linear\(288, 64\)"):
