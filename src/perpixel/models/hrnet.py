@@ -42,7 +42,8 @@ class HRNet(nn.Module):
 
     Options: `width`, the channels w of the finest branch; `first`, the number of bottlenecks of stage 1 and their inner
     channels; `modules`, of stages 2, 3 and 4; `blocks`, of each branch of a module; `align_corners`, of every resize:
-    False in the authors' first Cityscapes training, True in a later one.
+    False in the authors' Cityscapes configurations, True in those of ADE20K and COCO-Stuff; `align_logits`, of the last
+    resize where it is not as the others: MSeg's has True there alone.
     """
 
     def __init__(
@@ -54,11 +55,13 @@ class HRNet(nn.Module):
         modules: tuple[int, int, int] = (1, 4, 3),
         blocks: int = 4,
         align_corners: bool = False,
+        align_logits: bool | None = None,
     ) -> None:
         super().__init__()
         channels = [width, 2 * width, 4 * width, 8 * width]
         count, inner = first
         self.align_corners = align_corners
+        self.align_logits = align_corners if align_logits is None else align_logits
         self.stem = nn.Sequential(conv_norm_act(in_channels, 64, 3, stride=2), conv_norm_act(64, 64, 3, stride=2))
         self.stage1 = residual_stage("bottleneck", 64, inner, count)
         self.transition1 = conv_norm_act(4 * inner, channels[0], 3)
@@ -85,7 +88,7 @@ class HRNet(nn.Module):
         size = (maps[0].shape[-2], maps[0].shape[-1])
         fine = [maps[0], *(resize(m, size, align_corners=self.align_corners) for m in maps[1:])]
         scores = self.head(torch.cat(fine, dim=1))  # B,K,H/4,W/4
-        return {"logits": resize(scores, (image.shape[-2], image.shape[-1]), align_corners=self.align_corners)}
+        return {"logits": resize(scores, (image.shape[-2], image.shape[-1]), align_corners=self.align_logits)}
 
 
 class HighResolutionModule(nn.Module):
@@ -149,31 +152,43 @@ def small_init(module: nn.Module) -> None:
             nn.init.normal_(part.weight, mean=0.0, std=0.001)
 
 
-def hrnet_w18(num_classes: int, in_channels: int = 3, align_corners: bool = False) -> HRNet:
+def hrnet_w18(
+    num_classes: int, in_channels: int = 3, align_corners: bool = False, align_logits: bool | None = None
+) -> HRNet:
     """HRNetV2-W18: 9.6 million parameters."""
-    return HRNet(num_classes, in_channels, width=18, align_corners=align_corners)
+    return HRNet(num_classes, in_channels, 18, align_corners=align_corners, align_logits=align_logits)
 
 
-def hrnet_w32(num_classes: int, in_channels: int = 3, align_corners: bool = False) -> HRNet:
+def hrnet_w32(
+    num_classes: int, in_channels: int = 3, align_corners: bool = False, align_logits: bool | None = None
+) -> HRNet:
     """HRNetV2-W32: 29.5 million parameters."""
-    return HRNet(num_classes, in_channels, width=32, align_corners=align_corners)
+    return HRNet(num_classes, in_channels, 32, align_corners=align_corners, align_logits=align_logits)
 
 
-def hrnet_w40(num_classes: int, in_channels: int = 3, align_corners: bool = False) -> HRNet:
+def hrnet_w40(
+    num_classes: int, in_channels: int = 3, align_corners: bool = False, align_logits: bool | None = None
+) -> HRNet:
     """HRNetV2-W40: 45.9 million parameters, by the authors' code; their paper says 45.2."""
-    return HRNet(num_classes, in_channels, width=40, align_corners=align_corners)
+    return HRNet(num_classes, in_channels, 40, align_corners=align_corners, align_logits=align_logits)
 
 
-def hrnet_w48(num_classes: int, in_channels: int = 3, align_corners: bool = False) -> HRNet:
+def hrnet_w48(
+    num_classes: int, in_channels: int = 3, align_corners: bool = False, align_logits: bool | None = None
+) -> HRNet:
     """HRNetV2-W48: 65.9 million parameters."""
-    return HRNet(num_classes, in_channels, width=48, align_corners=align_corners)
+    return HRNet(num_classes, in_channels, 48, align_corners=align_corners, align_logits=align_logits)
 
 
-def hrnet_w18_small_v1(num_classes: int, in_channels: int = 3, align_corners: bool = False) -> HRNet:
+def hrnet_w18_small_v1(
+    num_classes: int, in_channels: int = 3, align_corners: bool = False, align_logits: bool | None = None
+) -> HRNet:
     """HRNet-W18-Small-v1, whose finest branch has 16 channels all the same: 1.5 million parameters."""
-    return HRNet(num_classes, in_channels, 16, (1, 32), (1, 1, 1), blocks=2, align_corners=align_corners)
+    return HRNet(num_classes, in_channels, 16, (1, 32), (1, 1, 1), 2, align_corners, align_logits)
 
 
-def hrnet_w18_small_v2(num_classes: int, in_channels: int = 3, align_corners: bool = False) -> HRNet:
+def hrnet_w18_small_v2(
+    num_classes: int, in_channels: int = 3, align_corners: bool = False, align_logits: bool | None = None
+) -> HRNet:
     """HRNet-W18-Small-v2: 3.9 million parameters."""
-    return HRNet(num_classes, in_channels, 18, (2, 64), (1, 3, 2), blocks=2, align_corners=align_corners)
+    return HRNet(num_classes, in_channels, 18, (2, 64), (1, 3, 2), 2, align_corners, align_logits)

@@ -14,12 +14,34 @@ from torch import nn
 
 from perpixel.core.errors import UserError, nearest
 from perpixel.models.catalog import build
-from perpixel.models.ports import drn, erfnet
+from perpixel.models.ports import (
+    drn,
+    erfnet,
+    fast_scnn,
+    hrnet,
+    pytorch_fcn,
+    resnet,
+    segformer,
+    semseg,
+    torchvision_segmentation,
+    vgg,
+)
 from perpixel.models.ports.source import Reading, Source, translate, unwrap
 
 SOURCES: dict[str, Source] = {
     "Eromera/erfnet_pytorch": erfnet.SOURCE,
     "fyu/drn": drn.SOURCE,
+    "HRNet/HRNet-Semantic-Segmentation": hrnet.SOURCE,
+    "hszhao/semseg": semseg.SOURCE,
+    "huggingface/segformer": segformer.SOURCE,
+    "mseg-dataset/mseg-semantic": hrnet.MSEG_SOURCE,
+    "timm/resnet": resnet.SOURCE_TIMM,
+    "torchvision/resnet": resnet.SOURCE_TORCHVISION,
+    "torchvision/segmentation": torchvision_segmentation.SOURCE,
+    "torchvision/vgg16": vgg.SOURCE,
+    "torchvision/vgg16_bn": vgg.SOURCE_BN,
+    "Tramac/Fast-SCNN-pytorch": fast_scnn.SOURCE,
+    "wkentaro/pytorch-fcn": pytorch_fcn.SOURCE,
 }
 """Name -> source."""
 
