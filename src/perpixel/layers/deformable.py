@@ -47,7 +47,7 @@ class DeformableConv2d(nn.Module):
                 f"With padding {self.padding} and dilation {self.dilation}, offset_dilation must be "
                 f"{max(1, *lacking)} or more; got {offset_dilation}"
             )
-        margin = tuple(offset_dilation - lack for lack in lacking)
+        margin = pair(tuple(offset_dilation - lack for lack in lacking))
         self.weight, self.bias = conv.weight, conv.bias
         self.offset = nn.Conv2d(
             conv.in_channels, 18 * offset_groups, 3, self.stride, margin, offset_dilation,

@@ -95,7 +95,7 @@ def test_what_is_not_theirs_is_refused() -> None:
     state = weights_of("fcn_resnet50")
     with pytest.raises(UserError, match=r"missing: backbone\.layer2\.0\.conv2\.weight"):
         port(SOURCE, {key: value for key, value in state.items() if key != "backbone.layer2.0.conv2.weight"})
-    with pytest.raises(UserError, match="unknown: classifier.7.weight"):
+    with pytest.raises(UserError, match=r"unknown: classifier\.7\.weight"):
         port(SOURCE, state | {"classifier.7.weight": torch.zeros(1)})
     with pytest.raises(UserError, match=r"these weights have \(3, 4, 6, 0\)"):
         port(SOURCE, {key: value for key, value in state.items() if "layer4" not in key})
