@@ -16,6 +16,7 @@ from perpixel.core.errors import UserError, nearest
 from perpixel.models.catalog import build
 from perpixel.models.ports import (
     drn,
+    encnet,
     erfnet,
     fast_scnn,
     hrnet,
@@ -42,6 +43,7 @@ SOURCES: dict[str, Source] = {
     "torchvision/vgg16_bn": vgg.SOURCE_BN,
     "Tramac/Fast-SCNN-pytorch": fast_scnn.SOURCE,
     "wkentaro/pytorch-fcn": pytorch_fcn.SOURCE,
+    "zhanghang1989/PyTorch-Encoding": encnet.SOURCE,
 }
 """Name -> source."""
 
