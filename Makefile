@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test check lint types models bench clean
+.PHONY: help install demo test check lint types models figures bench clean
 help:
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -33,6 +33,9 @@ check: lint types test ## what CI runs
 models: $(STAMP) ## count every network again: what `perpixel models` shows, and docs/models.md
 	$(BIN)/python -m perpixel.analyze.table
 	$(BIN)/perpixel models --markdown > docs/models.md
+
+figures: $(STAMP) ## draw the pictures of docs/lecture.md again, some minutes
+	$(BIN)/python docs/figures/draw.py
 
 bench: $(STAMP) ## ratios against peers, in one run each
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]' -c constraints.txt
