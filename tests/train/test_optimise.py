@@ -6,13 +6,15 @@ import pytest
 import torch
 from torch import nn
 
+from perpixel.core.errors import UserError
 from perpixel.models import build
 from perpixel.train.optimise import MovingAverage, learning_rate, make_optimiser
 from perpixel.train.recipe import OptimiserPart
 
 
 def part(**values: object) -> OptimiserPart:
-    return OptimiserPart(**{"lr": 0.1, "warmup": 0.0, **values})
+    steps = {"milestones": [0.5, 0.75], "gamma": 0.2} if values.get("schedule") == "step" else {}
+    return OptimiserPart(**{"lr": 0.1, "warmup": 0.0, **steps, **values})
 
 
 @pytest.mark.parametrize(
@@ -27,6 +29,11 @@ def part(**values: object) -> OptimiserPart:
         ("cosine", 25, 0.1 * (1 + math.sqrt(0.5)) / 2),
         ("cosine", 50, 0.05),
         ("cosine", 75, 0.1 * (1 - math.sqrt(0.5)) / 2),
+        ("step", 0, 0.1),
+        ("step", 49, 0.1),
+        ("step", 50, 0.02),
+        ("step", 75, 0.004),
+        ("step", 99, 0.004),
         ("one_cycle", 0, 0.004),
         ("one_cycle", 15, 0.052),  # halfway from 0.004 to 0.1
         ("one_cycle", 30, 0.1),
@@ -47,7 +54,7 @@ def test_warm_up_rises_by_equal_steps() -> None:
     assert learning_rate(0, 100, part(schedule="one_cycle", warmup=0.5)) == pytest.approx(0.004)
 
 
-@pytest.mark.parametrize("schedule", ["poly", "cosine", "one_cycle", "constant"])
+@pytest.mark.parametrize("schedule", ["poly", "cosine", "one_cycle", "constant", "step"])
 @pytest.mark.parametrize("steps", [1, 2, 7, 1000])
 def test_no_step_stands_still_or_overshoots(schedule: str, steps: int) -> None:
     how = part(schedule=schedule, warmup=0.03)
@@ -125,3 +132,77 @@ def test_decay_moves_matrices_only() -> None:
     optimiser.step()
     torch.testing.assert_close(model.weight, weight * (1 - 0.1 * 0.5))
     assert torch.equal(model.bias, bias)
+
+
+@pytest.mark.parametrize("milestones", [[], [0.0], [0.5, 1.0], [0.75, 0.5], [0.5, 0.5]])
+def test_milestones_are_rising_shares(milestones: list[float]) -> None:
+    with pytest.raises(ValueError, match="milestones"):
+        part(schedule="step", milestones=milestones)
+    with pytest.raises(ValueError, match="milestones go with schedule step"):
+        part(schedule="poly", milestones=[0.5])
+
+
+def step_once(optimiser: torch.optim.Optimizer, model: nn.Module) -> None:
+    for p in model.parameters():
+        p.grad = torch.ones_like(p)
+    for group in optimiser.param_groups:
+        group["lr"] = 0.1 * group["factor"]  # as the loop does
+    optimiser.step()
+
+
+def test_everything_can_be_decayed() -> None:
+    model = nn.Linear(2, 2)
+    with torch.no_grad():
+        model.bias.fill_(3.0)
+    optimiser = make_optimiser(model, part(name="sgd", momentum=0, weight_decay=0.5, decay="all"))
+    assert len(optimiser.param_groups) == 1
+    step_once(optimiser, model)
+    torch.testing.assert_close(model.bias, torch.full((2,), 3 - 0.1 * (1 + 0.5 * 3)))
+
+
+def test_adam_adds_the_decay_to_the_gradient_and_adamw_does_not() -> None:
+    """The first step of Adam is lr times the gradient's sign; of AdamW, that and lr * decay * weight."""
+    for name, wanted in (("adam", 3.0 - 0.1), ("adamw", 3.0 - 0.1 * 0.5 * 3 - 0.1)):
+        model = nn.Linear(1, 1, bias=False)
+        with torch.no_grad():
+            model.weight.fill_(3.0)
+        step_once(make_optimiser(model, part(name=name, weight_decay=0.5)), model)
+        assert model.weight.item() == pytest.approx(wanted, abs=1e-5), name
+
+
+class Headed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1))
+        self.head = nn.Conv2d(1, 1, 1)
+
+
+def test_rates_of_heads_and_of_biases() -> None:
+    """Plain SGD with gradient 1 moves every number by its rate: 0.1, ten times that in the head, twice in a bias."""
+    model = Headed()
+    before = {k: v.clone() for k, v in model.named_parameters()}
+    step_once(make_optimiser(model, part(name="sgd", momentum=0, weight_decay=0, head_lr=10, bias_lr=2)), model)
+    moved = {k: (before[k] - v).item() for k, v in model.named_parameters()}
+    wanted = {
+        "backbone.0.weight": 0.1,
+        "backbone.0.bias": 0.2,
+        "backbone.1.weight": 0.1,
+        "backbone.1.bias": 0.1,  # of a norm: no bias in the papers' sense
+        "head.weight": 1.0,
+        "head.bias": 2.0,
+    }
+    assert moved == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["pspnet", "encnet", "segformer", "deeplabv3plus"])
+def test_networks_have_a_backbone_and_a_head(name: str) -> None:
+    with torch.device("meta"):
+        optimiser = make_optimiser(build(name, num_classes=4), part(head_lr=10))
+    sizes = {g["factor"]: sum(p.numel() for p in g["params"]) for g in optimiser.param_groups if g["weight_decay"]}
+    assert set(sizes) == {1.0, 10.0}
+    assert sizes[1.0] > sizes[10.0] or name == "encnet"
+
+
+def test_no_backbone_no_head() -> None:
+    with pytest.raises(UserError, match="head_lr"):
+        make_optimiser(nn.Linear(2, 2), part(head_lr=10))

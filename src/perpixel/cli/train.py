@@ -18,6 +18,10 @@ def train(
     model: Annotated[str | None, typer.Option(help="The network, fast_scnn unless given; see perpixel models.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; runs/DATA-MODEL-TIME by default.")] = None,
     recipe: Annotated[Path | None, typer.Option(help="A recipe to follow instead of the model's default.")] = None,
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", metavar="RUN", help="Start from this run's or bundle's weights, where they fit."),
+    ] = None,
     epochs: Annotated[float | None, typer.Option(min=0, help="Train so many epochs (50 unless given).")] = None,
     minutes: Annotated[float | None, typer.Option(min=0, help="Train about so many minutes.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1)] = None,
@@ -37,7 +41,7 @@ def train(
     from perpixel.train import train as train_run
     from perpixel.train.progress import Bar, Plain, on_terminal
 
-    overrides = (data, model, out, recipe, epochs, minutes, batch_size, lr, crop, seed, set_)
+    overrides = (data, model, out, recipe, from_, epochs, minutes, batch_size, lr, crop, seed, set_)
     if resume is not None and any(given not in (None, []) for given in overrides):
         raise UserError("--resume RUN goes on by the recipe in RUN; leave out DATA and the other options")
     plain = Plain()
@@ -57,6 +61,7 @@ def train(
                 "batch_size": batch_size,
                 "optimiser.lr": lr,
                 "seed": seed,
+                "init": from_,
                 "epochs": epochs,
                 "minutes": minutes,
             }

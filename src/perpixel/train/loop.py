@@ -24,13 +24,14 @@ from perpixel.core.errors import UserError, nearest
 from perpixel.core.files import write_text
 from perpixel.core.memory import keep_freed_memory
 from perpixel.data.loader import Batch, Stream, batches
-from perpixel.infer.bundle import save_bundle, without_download
+from perpixel.infer.bundle import find_bundle, save_bundle, without_download
 from perpixel.infer.evaluate import evaluate
 from perpixel.infer.predictor import Predictor
 from perpixel.losses import border_weights
 from perpixel.models import build
 from perpixel.train.bf16 import spare_dilated_depthwise
 from perpixel.train.checkpoint import Checkpoint, load_checkpoint, optimiser_tensors, restore_optimiser, save_checkpoint
+from perpixel.train.initial import start_from
 from perpixel.train.optimise import MovingAverage, learning_rate, make_optimiser
 from perpixel.train.plan import Plan, computes_in_bf16, environment, make_plan
 from perpixel.train.progress import Reporter, Silent, clock
@@ -83,7 +84,14 @@ def train(recipe: Recipe, run: str | Path, report: Reporter | None = None) -> Tr
     run = Path(run)
     if (run / "recipe.yaml").exists():
         raise UserError(f"{run} holds a run already; go on with --resume {run}, or give another folder by --out")
-    return _Run(make_plan(recipe), run, report or Silent()).go()
+    if recipe.init:
+        find_bundle(recipe.init)  # a wrong path is told before the data is read
+    plan = make_plan(recipe)
+    note = start_from(plan.model, recipe.init) if recipe.init else ""
+    job = _Run(plan, run, report or Silent())
+    if note:
+        job.report.line(note)
+    return job.go()
 
 
 def resume(run: str | Path, report: Reporter | None = None) -> Trained:
@@ -191,7 +199,7 @@ class _Run:
     def _step(self, stream: Iterator[Batch], lr: float) -> float:
         """One optimiser step; returns the mean loss of its batches."""
         for group in self.optimiser.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["factor"]
         self.model.train()
         total = 0.0
         for i in range(self.recipe.accumulate):

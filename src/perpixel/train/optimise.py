@@ -5,35 +5,66 @@ import math
 import torch
 from torch import Tensor, nn
 
+from perpixel.core.errors import UserError
 from perpixel.train.recipe import OptimiserPart
+
+TRUNKS = {"backbone", "encoder", "trunk"}
+"""What networks call the part that a classifier was before; the rest is new, a head."""
 
 
 def make_optimiser(model: nn.Module, how: OptimiserPart) -> torch.optim.Optimizer:
-    """AdamW, Adam or SGD over the trainable parameters; vectors (biases, norms) are not decayed."""
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": how.weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+    """AdamW, Adam or SGD over the trainable parameters, in groups that differ in decay and in "factor", of the rate.
+
+    Raises:
+        UserError: head_lr for a network without a part that is named as a backbone.
+    """
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            decayed = how.decay == "all" or parameter.ndim > 1
+            groups.setdefault((not decayed, _factor(model, name, how)), []).append(parameter)
+    if how.head_lr != 1 and not any(_in_trunk(name) for name, _ in model.named_parameters()):
+        raise UserError(f"optimiser.head_lr {how.head_lr:g}: this network has no {' or '.join(sorted(TRUNKS))}; use 1")
+    described = [
+        {"params": parameters, "weight_decay": 0.0 if free else how.weight_decay, "factor": factor}
+        for (free, factor), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
-    groups = [g for g in groups if g["params"]]
     if how.name == "sgd":
-        return torch.optim.SGD(groups, how.lr, momentum=how.momentum)
+        return torch.optim.SGD(described, how.lr, momentum=how.momentum)
     kind = torch.optim.AdamW if how.name == "adamw" else torch.optim.Adam
-    return kind(groups, how.lr)
+    return kind(described, how.lr)
+
+
+def _factor(model: nn.Module, name: str, how: OptimiserPart) -> float:
+    """What a parameter's rate is multiplied by."""
+    owner, _, last = name.rpartition(".")
+    layer = model.get_submodule(owner)
+    bias = last == "bias" and isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
+    return (how.bias_lr if bias else 1.0) * (1.0 if _in_trunk(name) else how.head_lr)
+
+
+def _in_trunk(name: str) -> bool:
+    return not TRUNKS.isdisjoint(name.split("."))
 
 
 def learning_rate(step: int, steps: int, how: OptimiserPart) -> float:
     """The rate of a step counted from 0, a pure function, so that a resumed run has the uninterrupted one's.
 
     poly is lr (1 - t)^power, cosine lr (1 + cos(pi t)) / 2, one_cycle a cosine from lr / 25 up over the first 30 % and down to
-    lr / 10^4 (Smith 2018), constant lr; t is the share of steps done. All but one_cycle rise linearly over `warmup` first.
+    lr / 10^4 (Smith 2018), constant lr, step lr gamma^(milestones that t has reached); t is the share of steps done. All but
+    one_cycle rise linearly over `warmup` first.
     """
     t = step / max(1, steps)
     if how.schedule == "one_cycle":
         return _one_cycle(t, how.lr)
     warmup = how.warmup * steps
     rise = min(1.0, (step + 1) / warmup) if warmup >= 1 else 1.0
-    fall = {"poly": (1 - t) ** how.power, "cosine": (1 + math.cos(math.pi * t)) / 2, "constant": 1.0}[how.schedule]
+    fall = {
+        "poly": (1 - t) ** how.power,
+        "cosine": (1 + math.cos(math.pi * t)) / 2,
+        "constant": 1.0,
+        "step": how.gamma ** sum(t >= m for m in how.milestones),
+    }[how.schedule]
     return how.lr * rise * fall
 
 

@@ -137,7 +137,8 @@ def _resolved(recipe: Recipe, mean: tuple[float, ...], std: tuple[float, ...], s
     crop = data.crop or (_default_side(size[0]), _default_side(size[1]))
     path = str(Path(data.path).resolve()) if data.path else ""
     filled = {"crop": crop, "mean": data.mean or mean, "std": data.std or std, "path": path}
-    return recipe.model_copy(update={"data": data.model_copy(update=filled)})
+    init = str(Path(recipe.init).resolve()) if recipe.init and Path(recipe.init).is_dir() else recipe.init
+    return recipe.model_copy(update={"data": data.model_copy(update=filled), "init": init})
 
 
 def _default_side(side: int) -> int:

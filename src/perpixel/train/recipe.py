@@ -78,25 +78,42 @@ class LossPart(Part):
 
 
 class OptimiserPart(Part):
-    """How weights move. Weight decay leaves out biases and norms. warmup is a share of all steps.
+    """How weights move. warmup and milestones are shares of all steps; "step" multiplies the rate by gamma at each milestone.
 
+    adam adds the decay to the gradient, adamw takes it off the weights. decay: "matrices" leaves out biases and norms, "all"
+    leaves out nothing. head_lr multiplies the rate of what is not in the backbone, bias_lr that of the biases of
+    convolutions and linear layers.
     clip_norm bounds the gradient's length. A loss that is a sum over pixels (FCN's) has a long one: it needs None.
     """
 
     name: Literal["adamw", "adam", "sgd"] = "adamw"
     lr: PositiveFloat = 1e-3
     weight_decay: float = Field(1e-2, ge=0)
+    decay: Literal["matrices", "all"] = "matrices"
     momentum: float = Field(0.9, ge=0, lt=1)
-    schedule: Literal["poly", "cosine", "one_cycle", "constant"] = "poly"
+    head_lr: PositiveFloat = 1.0
+    bias_lr: PositiveFloat = 1.0
+    schedule: Literal["poly", "cosine", "one_cycle", "constant", "step"] = "poly"
     power: PositiveFloat = 0.9
+    milestones: tuple[float, ...] = ()
+    gamma: float = Field(0.1, gt=0, lt=1)
     warmup: float = Field(0.03, ge=0, lt=1)
     clip_norm: PositiveFloat | None = 5.0
     ema: float | None = Field(0.999, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _milestones(self) -> "OptimiserPart":
+        if bool(self.milestones) != (self.schedule == "step"):
+            raise ValueError("milestones go with schedule step, such as [0.5, 0.75], and with no other")
+        if list(self.milestones) != sorted(m for m in set(self.milestones) if 0 < m < 1):
+            raise ValueError(f"milestones must be rising shares of all steps, between 0 and 1, got {self.milestones}")
+        return self
 
 
 class Recipe(Part):
     """A whole run. Exactly one of epochs, minutes and steps says how long; a finished plan always has steps.
 
+    init is a run or a bundle whose weights to start from: those that fit by name and shape (`perpixel.train.initial`).
     precision auto is bf16 where the hardware computes in it (GPUs, CPUs with AVX-512 BF16 or AMX) and fp32 elsewhere.
     evaluate_every is in epochs; None gives about ten evaluations.
 
@@ -108,6 +125,7 @@ class Recipe(Part):
     data: DataPart = DataPart()
     loss: LossPart = LossPart()
     optimiser: OptimiserPart = OptimiserPart()
+    init: str | None = None
     epochs: PositiveFloat | None = None
     minutes: PositiveFloat | None = None
     steps: PositiveInt | None = None

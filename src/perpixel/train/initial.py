@@ -1,0 +1,51 @@
+"""Weights to start from: those of another run or bundle, as far as they fit."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import nn
+
+from perpixel.core.errors import UserError
+from perpixel.infer.bundle import WEIGHTS, find_bundle, read_info, read_weights
+
+NAMED = 4
+"""How many tensors a line lists before it only counts them."""
+
+
+def start_from(model: nn.Module, source: str | Path) -> str:
+    """Gives `model` every tensor of a run's or bundle's network that it has under the same name in the same shape.
+
+    So the second stage of a training starts where the first ended, and a network for other classes keeps all but its
+    last layer. The rest of `model` stays as it is.
+
+    Args:
+        model: the network to fill, in place.
+        source: a run folder (its best bundle is taken), a bundle folder, or the name of a bundled model.
+
+    Returns:
+        A line that says what was taken, what was not, and what stays fresh.
+
+    Raises:
+        UserError: there is no bundle, its weights are damaged, or none of them fits.
+    """
+    folder = find_bundle(source)
+    info = read_info(folder)
+    given, own = read_weights(folder / WEIGHTS, info.sha256), model.state_dict()
+    fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
+    if not any(name in fitting for name, _ in model.named_parameters()):
+        raise UserError(
+            f"{folder}: no weight of its {info.network} has the name and shape of one of this network's; "
+            "start from a run of the same network, or without one"
+        )
+    model.load_state_dict(fitting, strict=False)
+    left, fresh = [k for k in given if k not in fitting], [k for k in own if k not in fitting]
+    return f"init      {folder}: {len(fitting)} of its {len(given)} tensors{_listed('not taken', left)}" + _listed(
+        "fresh here", fresh
+    )
+
+
+def _listed(what: str, names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"; {what}: {', '.join(names[:NAMED])}{more}"

@@ -1,0 +1,111 @@
+"""Where training starts from: what fits is taken, what does not is named, and nothing fitting is refused."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from perpixel.core.errors import UserError
+from perpixel.infer.bundle import BundleInfo, load_bundle, save_bundle
+from perpixel.labels import Taxonomy
+from perpixel.models import build
+from perpixel.train import Recipe, load_recipe, resume, train
+from perpixel.train.initial import start_from
+
+
+class Lines:
+    """A reporter that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+
+    def step(self, *_: Any) -> None:
+        pass
+
+
+def bundle(folder: Path, name: str, num_classes: int = 3, **options: Any) -> tuple[Path, nn.Module]:
+    model = build(name, num_classes=num_classes, **options)
+    info = BundleInfo(
+        network=name,
+        options=options,
+        taxonomy=Taxonomy.of([f"c{i}" for i in range(num_classes)]).to_dict(),
+        channels=3,
+        mean=(0.5,) * 3,
+        std=(0.2,) * 3,
+    )
+    return save_bundle(folder, model, info), model
+
+
+def test_a_decoder_joins_its_encoder(tmp_path: Path) -> None:
+    """ENet's two stages: every weight of the encoder, none of its scores, and a fresh decoder."""
+    source, first = bundle(tmp_path / "a", "enet", encoder_only=True)
+    second = build("enet", num_classes=3)
+    fresh = {k: v.clone() for k, v in second.state_dict().items()}
+    line = start_from(second, source)
+    for k, v in second.state_dict().items():
+        assert torch.equal(v, first.state_dict()[k] if k.startswith("encoder.") else fresh[k]), k
+    count = len(first.state_dict())
+    assert f"{count - 2} of its {count} tensors; not taken: encoder_score.bias, encoder_score.weight;" in line
+    decoder = [k for k in fresh if k.startswith("decoder.")]
+    assert f"fresh here: {', '.join(decoder[:4])} and {len(decoder) - 4} more" in line
+
+
+def test_other_classes_keep_all_but_the_last_layer(tmp_path: Path) -> None:
+    source, _ = bundle(tmp_path / "a", "fast_scnn", num_classes=3)
+    line = start_from(build("fast_scnn", num_classes=5), source)
+    assert line.count("weight") + line.count("bias") == 4  # of one layer, not taken and fresh
+    assert "more" not in line
+
+
+def test_finer_fcns_start_from_coarser_ones(tmp_path: Path) -> None:
+    source, coarse = bundle(tmp_path / "a", "fcn32s", width=2)
+    fine = build("fcn16s", num_classes=3, width=2)
+    line = start_from(fine, source)
+    assert torch.equal(fine.state_dict()["fc6.weight"], coarse.state_dict()["fc6.weight"])
+    assert "not taken: upscore.weight;" in line
+
+
+def test_the_same_network_is_taken_whole(tmp_path: Path) -> None:
+    source, first = bundle(tmp_path / "a", "fast_scnn")
+    second = build("fast_scnn", num_classes=3)
+    line = start_from(second, source)
+    count = len(first.state_dict())
+    assert line == f"init      {source}: {count} of its {count} tensors"
+    assert all(torch.equal(v, first.state_dict()[k]) for k, v in second.state_dict().items())
+
+
+def test_nothing_that_fits_is_refused(tmp_path: Path) -> None:
+    source, _ = bundle(tmp_path / "a", "fast_scnn")
+    with pytest.raises(UserError, match="no weight of its fast_scnn has the name and shape"):
+        start_from(build("unet", num_classes=3, width=4), source)
+    with pytest.raises(UserError, match="give a bundle or run folder"):
+        start_from(build("fast_scnn", num_classes=3), tmp_path / "none")
+
+
+def test_a_run_starts_from_another_and_resumes_without_it(tiny: Recipe, whole: Path, tmp_path: Path) -> None:
+    """One step with a rate of next to nothing leaves the weights where they came from."""
+    first = tmp_path / "first"
+    shutil.copytree(whole, first)
+    still = {"optimiser.lr": 1e-12, "optimiser.ema": None, "steps": 1, "accumulate": 1, "seed": 5, "init": str(first)}
+    lines = Lines()
+    train(tiny.changed(still), tmp_path / "second", lines)
+    told = [line for line in lines.lines if line.startswith("init ")]
+    assert len(told) == 1 and "not taken" not in told[0]
+    before, after = load_bundle(first)[0].state_dict(), load_bundle(tmp_path / "second")[0].state_dict()
+    for k, v in dict(load_bundle(first)[0].named_parameters()).items():
+        torch.testing.assert_close(after[k], v.detach(), atol=1e-9, rtol=0)
+        assert k in before
+    assert load_recipe(tmp_path / "second/recipe.yaml").init == str(first)
+    shutil.rmtree(first)
+    assert resume(tmp_path / "second").steps == 1
+
+
+def test_a_wrong_path_is_told_before_the_data_is_read(tiny: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="give a bundle or run folder"):
+        train(tiny.changed({"init": str(tmp_path / "none"), "data.path": str(tmp_path / "nowhere")}), tmp_path / "run")
