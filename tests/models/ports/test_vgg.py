@@ -57,6 +57,12 @@ def network_with(source: str, name: str, state: dict[str, Tensor], **options: An
     return model.eval()
 
 
+def close(found: Tensor, expected: Tensor, source: str) -> None:
+    """Equal in double precision; but for the rounding of joined weights to single where there are norms."""
+    tolerance = 1e-10 if source == PLAIN else 2e-6
+    torch.testing.assert_close(found, expected, atol=tolerance, rtol=tolerance)
+
+
 def pooled(stages: nn.ModuleList, image: Tensor) -> Tensor:
     for stage in stages:
         image = F.max_pool2d(stage.double()(image), kernel_size=2, stride=2)
@@ -83,7 +89,7 @@ def test_the_last_pooling_is_the_classifiers(source: str, name: str) -> None:
     image = image_of((64, 64))
     expected = features_of(source, state)(image)
     assert expected.shape == (1, 512, 2, 2) and expected.std() > 0.01
-    torch.testing.assert_close(pooled(stages, image), expected, atol=1e-5, rtol=1e-5)
+    close(pooled(stages, image), expected, source)
 
 
 @pytest.mark.parametrize("source", [PLAIN, NORMS])
@@ -101,10 +107,10 @@ def test_dilated_convolutions_are_the_classifiers_at_every_place(source: str) ->
     poolings = [i for i, part in enumerate(features) if isinstance(part, nn.MaxPool2d)]
     for i in poolings[-2:]:
         features[i] = nn.Identity()
-    image = image_of((212, 220))
+    image = image_of((204, 212))
     expected = features(image)
-    assert expected.shape == (1, 512, 4, 5) and expected.std() > 0.01
-    torch.testing.assert_close(model.scores.convs.double()(image), expected, atol=1e-5, rtol=1e-5)
+    assert expected.shape == (1, 512, 3, 4) and expected.std() > 0.01
+    close(model.scores.convs.double()(image), expected, source)
 
 
 @pytest.mark.parametrize("source", [PLAIN, NORMS])
@@ -121,7 +127,7 @@ def test_parsenets_convolutions_are_the_classifiers(source: str) -> None:
     for conv in [part for part in features if isinstance(part, nn.Conv2d)][-3:]:
         conv.dilation = conv.padding = (2, 2)
     image = image_of((65, 49))
-    torch.testing.assert_close(model.backbone.convs.double()(image), features(image), atol=1e-5, rtol=1e-5)
+    close(model.backbone.convs.double()(image), features(image), source)
 
 
 @pytest.fixture(scope="module")
