@@ -18,13 +18,16 @@ sys.path.insert(0, str(Path(__file__).parent))  # the tests are no package
 from filling import difference, fill, shapes_in
 
 SOURCE = "zhanghang1989/PyTorch-Encoding"
-SCALE = "head.encmodule.encoding.3.scale"
+ENCODING = "head.encmodule.encoding"
 
 
 def weights(name: str) -> dict[str, Tensor]:
-    """As recorded: the scales small and negative, as they are after training, so that features are shared out."""
+    """As recorded: such that features are about as large as codewords, and shared out among them, not given to one."""
     state = fill(shapes_in(name))
-    return state | {SCALE: -0.02 * state[SCALE].abs()}
+    state[f"{ENCODING}.1.running_var"] *= 1e9 if "101" in name else 1e4
+    state[f"{ENCODING}.3.codewords"] *= 8
+    state[f"{ENCODING}.3.scale"] = -0.02 * state[f"{ENCODING}.3.scale"].abs()
+    return state
 
 
 def test_the_whole_network_gives_the_recorded_outputs() -> None:
