@@ -1,0 +1,138 @@
+"""Every source says which keys of a state dict are at fault, by the names that they have there.
+
+All is on the meta device: shapes alone decide.
+"""
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from perpixel.core.errors import UserError
+from perpixel.models.ports import SOURCES, port
+from perpixel.models.ports.source import is_counter, their_names, unwrap
+
+sys.path.insert(0, str(Path(__file__).parent))  # the tests are no package
+from filling import shapes_in
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def shapes_of(build: Callable[[], nn.Module]) -> Shapes:
+    with torch.device("meta"):
+        return {key: tuple(tensor.shape) for key, tensor in build().state_dict().items()}
+
+
+SAMPLES: dict[str, tuple[Callable[[], Shapes], dict[str, Any]]] = {
+    "Eromera/erfnet_pytorch": (lambda: shapes_in("eromera_erfnet_20"), {}),
+    "fyu/drn": (lambda: shapes_in("fyu_drn_drn_d_22_seg"), {}),
+    "HRNet/HRNet-Semantic-Segmentation": (lambda: shapes_in("hrnet_w18_small_v1_19"), {}),
+    "hszhao/semseg": (lambda: shapes_in("semseg_pspnet50_19"), {}),
+    "huggingface/segformer": (lambda: shapes_in("huggingface_segformer_b0_version4"), {}),
+    "mseg-dataset/mseg-semantic": (lambda: shapes_in("mseg_hrnet_w48_194"), {}),
+    "timm/resnet": (
+        lambda: shapes_of(lambda: timm.create_model("resnet50s")),
+        {"num_classes": 2, "network": "encnet"},
+    ),
+    "torchvision/resnet": (
+        lambda: shapes_of(lambda: torchvision.models.resnet34(weights=None)),
+        {"num_classes": 2, "network": "drn_a_34"},
+    ),
+    "torchvision/segmentation": (
+        lambda: shapes_of(
+            lambda: torchvision.models.segmentation.fcn_resnet50(weights=None, weights_backbone=None, aux_loss=True)
+        ),
+        {},
+    ),
+    "torchvision/vgg16": (
+        lambda: shapes_of(lambda: torchvision.models.vgg16(weights=None)),
+        {"num_classes": 2, "network": "fcn8s"},
+    ),
+    "torchvision/vgg16_bn": (
+        lambda: shapes_of(lambda: torchvision.models.vgg16_bn(weights=None)),
+        {"num_classes": 2, "network": "dilation8"},
+    ),
+    "Tramac/Fast-SCNN-pytorch": (lambda: shapes_in("tramac_fast_scnn_19"), {}),
+    "wkentaro/pytorch-fcn": (lambda: shapes_in("pytorch_fcn_fcn16s"), {}),
+    "zhanghang1989/PyTorch-Encoding": (lambda: shapes_in("encnet_50s_59"), {}),
+}
+"""Source -> the shapes of one of its state dicts, and what `port` is told beside it."""
+
+
+def test_every_source_has_a_sample() -> None:
+    assert len(SOURCES) >= 14
+    assert sorted(SAMPLES) == sorted(SOURCES)
+
+
+def state_of(source: str) -> tuple[dict[str, Tensor], str]:
+    """A state dict without numbers, and a key in the middle of it."""
+    state = {key: torch.empty(shape, device="meta") for key, shape in SAMPLES[source][0]().items()}
+    keys = [key for key in state if not is_counter(key)]
+    return state, keys[len(keys) // 2]
+
+
+def error_of(source: str, state: dict[str, Tensor]) -> str:
+    with torch.device("meta"), pytest.raises(UserError) as error:
+        port(source, state, **SAMPLES[source][1])
+    return str(error.value)
+
+
+@pytest.mark.parametrize("source", SAMPLES)
+def test_whole_weights_are_taken(source: str) -> None:
+    state, _ = state_of(source)
+    with torch.device("meta"):
+        port(
+            source,
+            {"epoch": 3, "state_dict": {f"module.{key}": tensor for key, tensor in state.items()}},
+            **SAMPLES[source][1],
+        )
+
+
+@pytest.mark.parametrize("source", SAMPLES)
+def test_a_missing_key_is_listed(source: str) -> None:
+    state, key = state_of(source)
+    del state[key]
+    assert re.search(rf"missing: {re.escape(key)}$", error_of(source, state))
+
+
+@pytest.mark.parametrize("source", SAMPLES)
+def test_a_key_too_many_is_listed(source: str) -> None:
+    state, _ = state_of(source)
+    state["extra.weight"] = torch.empty(3, device="meta")
+    assert re.search(r"unknown: extra\.weight$", error_of(source, state))
+
+
+@pytest.mark.parametrize("source", SAMPLES)
+def test_another_shape_is_listed(source: str) -> None:
+    state, key = state_of(source)
+    rows, *rest = state[key].shape
+    state[key] = torch.empty(rows + 1, *rest, device="meta")
+    assert re.search(rf"of another shape: {re.escape(key)} \({rows + 1}", error_of(source, state))
+
+
+def test_faults_are_told_together_and_cut_short() -> None:
+    state, _ = state_of("hszhao/semseg")
+    for key in [key for key in state if key.startswith("layer4.2.")]:
+        state[key.replace("layer4", "layer5")] = state.pop(key)
+    state["layer4.2.conv1.weight"] = torch.empty(1)
+    said = error_of("hszhao/semseg", state)
+    assert re.search(r"missing: layer4\.2\.bn1\.weight, .* and 8 more; unknown: layer5\.2\.conv1\.weight, ", said)
+    assert said.endswith("of another shape: layer4.2.conv1.weight (1,), expected (512, 2048, 1, 1)")
+
+
+def test_what_cannot_be_told_keeps_our_name() -> None:
+    assert their_names(["somewhere.else"], {"a.0.weight": torch.empty(0)}, lambda key: key) == ["somewhere.else"]
+
+
+def test_what_is_no_state_dict_is_refused() -> None:
+    with pytest.raises(UserError, match=r"expected a state dict .* got keys epoch, best"):
+        unwrap({"epoch": 3, "best": 0.5})
+    with pytest.raises(UserError, match=r'There is no source "fyu/drm"\. Did you mean "fyu/drn"'):
+        port("fyu/drm", {})
