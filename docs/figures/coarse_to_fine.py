@@ -63,7 +63,10 @@ def fcn() -> Figure:
         matrix.update(prediction, labels)
         bare(ax, f"{name}: mIoU {matrix.mean_iou:.2f} on this image").imshow(painted(prediction))
     axes[0, 2].axis("off")
-    patches = [Patch(color=np.array(c) / 255, label=n) for n, c in zip(SCENES.names, SCENES.colours, strict=True)]
+    patches = [
+        Patch(color=f"#{red:02x}{green:02x}{blue:02x}", label=name)
+        for name, (red, green, blue) in zip(SCENES.names, SCENES.colours, strict=True)
+    ]
     axes[0, 2].legend(handles=patches, loc="center", ncols=2, frameon=False)
     return figure
 

@@ -51,7 +51,7 @@ def context_layers() -> list[nn.Module]:
 def dilation() -> Figure:
     """Three convolutions of dilation 1, 2, 4, and the eight layers of the context module."""
     figure = canvas(7.0)
-    top, bottom = figure.subfigures(2, 1, height_ratios=(2.9, 4.1))
+    top, bottom = figure.subfigures(2, 1, height_ratios=(2.9, 4.1))  # type: ignore[misc]
     top.suptitle("3x3 convolutions of dilation 1, 2, 4, one behind another", fontsize=11)
     for ax, count in zip(top.subplots(1, 3), (1, 2, 3), strict=True):
         field = footprint(stack(DILATIONS[:count]), side=19)
