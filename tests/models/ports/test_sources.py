@@ -60,6 +60,7 @@ SAMPLES: dict[str, tuple[Callable[[], Shapes], dict[str, Any]]] = {
         {"num_classes": 2, "network": "dilation8"},
     ),
     "Tramac/Fast-SCNN-pytorch": (lambda: shapes_in("tramac_fast_scnn_19"), {}),
+    "VainF/DeepLabV3Plus-Pytorch": (lambda: shapes_in("vainf_deeplabv3plus_resnet50_16_21"), {}),
     "wkentaro/pytorch-fcn": (lambda: shapes_in("pytorch_fcn_fcn16s"), {}),
     "zhanghang1989/PyTorch-Encoding": (lambda: shapes_in("encnet_50s_59"), {}),
 }
@@ -67,8 +68,13 @@ SAMPLES: dict[str, tuple[Callable[[], Shapes], dict[str, Any]]] = {
 
 
 def test_every_source_has_a_sample() -> None:
-    assert len(SOURCES) >= 14
+    assert len(SOURCES) >= 15
     assert sorted(SAMPLES) == sorted(SOURCES)
+
+
+def test_the_page_has_every_source() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "checkpoints.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)) == sorted(SOURCES)
 
 
 def state_of(source: str) -> tuple[dict[str, Tensor], str]:
