@@ -124,6 +124,7 @@ change neither this page nor the first file by hand. `perpixel models` shows the
 - Multiply-adds: one image of {SIZE[0]}x{SIZE[1]}, in 10^9; convolutions, linear layers and matrix products. "FLOPs" are twice
   as many. Borders that a network adds by itself count (U-Net, FCN and the dilated networks add wide ones).
 - Stride: image pixels a side for one place of the map on which scores are computed, before the last fixed upsampling.
+- How a network is trained by its paper: its recipe in `recipes/`, with the published figure.
 - CamVid mIoU: dataset-level, over 11 classes, [as here defined](miou.md), trained on the train split alone.
 
 | network | paper | year | parameters | multiply-adds | stride | CamVid mIoU |
