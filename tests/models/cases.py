@@ -41,6 +41,10 @@ DECONVNET = "HyeonwooNoh/DeconvNet, the deploy prototxt"
 DECOUPLED = "HyeonwooNoh/DecoupledNet, the deploy prototxt: 173,107,906 and the classifier that it freezes, 134,342,484"
 SEGNET = "alexgkendall/SegNet-Tutorial, the training prototxts at 11 classes"
 DEEPLAB = "tensorflow/models, research/deeplab, rebuilt: the trunk's 37,867,312, and a head that gives the paper's adds"
+VAINF: dict[str, Any] = {"encoder": "dilated_resnet50", "separable": False, "decoder_convs": 1}
+VAINF_101 = VAINF | {"encoder": "dilated_resnet101"}
+VAINF_TIMM = VAINF | {"encoder": "resnet50"}
+VAINF_REPOSITORY = "VainF/DeepLabV3Plus-Pytorch, network/modeling.py"
 DEFORMABLE = "msracver/Deformable-ConvNets, deeplab/symbols, the upsampling's 19 fixed kernels of 32 x 32 among them"
 FRONTEND = "fyu/dilation, network.py"
 DILATION = "fyu/dilation, the deploy files of VOC, CamVid and Cityscapes"
@@ -74,6 +78,9 @@ CASES = (
     Case("deeplabv3plus", 21, 41_055_413, DEEPLAB, small={"width": 0.0625}),
     Case("deeplabv3plus", 19, 41_054_899, DEEPLAB),
     Case("deeplabv3plus", 19, 41_054_899, "timm's xception65 is that trunk", options={"encoder": "xception65"}),
+    Case("deeplabv3plus", 21, 39_761_845, VAINF_REPOSITORY, options=VAINF),
+    Case("deeplabv3plus", 21, 39_761_845, VAINF_REPOSITORY, options=VAINF_TIMM),
+    Case("deeplabv3plus", 21, 58_753_973, VAINF_REPOSITORY, options=VAINF_101),
     Case("deformable_deeplab", 19, 44_886_153, DEFORMABLE, small={"width": 8, "depth": 50}),
     Case("deformable_deeplab", 19, 44_637_267, DEFORMABLE, options={"deformable": False}),
     Case("dilated_frontend", 21, 134_346_581, FRONTEND),

@@ -153,9 +153,33 @@ def test_encoders_of_timm(encoder: str) -> None:
     assert seen == [(4, 6)]
 
 
+@pytest.mark.parametrize("output_stride", [8, 16, 32])
+def test_dilated_resnets_take_any_size_as_it_is(output_stride: int) -> None:
+    model = DeepLabV3Plus(3, encoder="dilated_resnet50", output_stride=output_stride, width=0.125)
+    seen: list[torch.Size] = []
+    model.aspp.register_forward_pre_hook(lambda _, args: seen.append(args[0].shape[-2:]))
+    for size in ((1, 1), (7, 5), (61, 90)):
+        assert model.train()(torch.randn(1, 3, *size))["logits"].shape == (1, 3, *size)
+    assert seen[-1] == (-(-61 // output_stride), -(-90 // output_stride))
+
+
+def test_plain_convolutions_and_a_single_one_in_the_decoder() -> None:
+    with torch.device("meta"):
+        plain = DeepLabV3Plus(3, encoder="dilated_resnet101", separable=False, decoder_convs=1)
+        longer = DeepLabV3Plus(3, decoder_convs=3)
+    assert [branch.conv.dilation[0] for branch in plain.aspp.atrous] == [6, 12, 18]
+    assert [tuple(part.conv.weight.shape) for part in plain.decoder] == [(256, 304, 3, 3)]
+    assert [part.depthwise.in_channels for part in longer.decoder] == [304, 256, 256]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"decoder_convs": 0}, "decoder_convs must be 1 or more; got 0"),
+        (
+            {"encoder": "dilated_resnet50", "pretrained": True},
+            'of dilated_resnet50; timm has those of encoder="resnet50"',
+        ),
         ({"output_stride": 12}, "output_stride must be one of 8, 16, 32; got 12"),
         ({"pretrained": True}, 'There are no pretrained weights of aligned_xception; timm has those of encoder="xcep'),
         ({"encoder": "swin_tiny_patch4_window7_224"}, "with an output stride of 16: .* Use output_stride=32, or"),

@@ -72,6 +72,28 @@ class DilatedResNet(nn.Module):
         return maps
 
 
+def at_output_stride(output_stride: int) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
+    """Strides and dilations of the four stages where strides beyond `output_stride`, 8, 16 or 32, turn into dilation, in
+    torchvision's way: the first block of a stage still has the dilation of the stage before.
+
+    >>> at_output_stride(8) == (STRIDES, LATE_DILATIONS)
+    True
+    >>> at_output_stride(16)
+    ((1, 2, 2, 1), ((1, 1), (1, 1), (1, 1), (1, 2)))
+    """
+    strides: list[int] = []
+    dilations: list[tuple[int, int]] = []
+    reached, dilation = 4, 1
+    for wanted in (1, 2, 2, 2):
+        before, stride = dilation, wanted
+        if reached * wanted > output_stride:
+            dilation, stride = dilation * wanted, 1
+        reached *= stride
+        strides.append(stride)
+        dilations.append((before, dilation))
+    return tuple(strides), tuple(dilations)
+
+
 def make_stem(stem: Stem, in_channels: int, width: int) -> nn.Sequential:
     """`(B, in_channels, H, W)` -> `(B, 2 * width, ~H/4, ~W/4)`, or `width` channels with the plain one."""
     pool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)

@@ -25,6 +25,7 @@ from perpixel.models.ports import (
     segformer,
     semseg,
     torchvision_segmentation,
+    vainf,
     vgg,
 )
 from perpixel.models.ports.source import Reading, Source, translate, unwrap
@@ -42,6 +43,7 @@ SOURCES: dict[str, Source] = {
     "torchvision/vgg16": vgg.SOURCE,
     "torchvision/vgg16_bn": vgg.SOURCE_BN,
     "Tramac/Fast-SCNN-pytorch": fast_scnn.SOURCE,
+    "VainF/DeepLabV3Plus-Pytorch": vainf.SOURCE,
     "wkentaro/pytorch-fcn": pytorch_fcn.SOURCE,
     "zhanghang1989/PyTorch-Encoding": encnet.SOURCE,
 }
