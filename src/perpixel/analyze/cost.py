@@ -85,8 +85,9 @@ def _score_length(model: nn.Module, num_classes: int, size: Size, in_channels: i
 
 
 def _gives_scores(layer: nn.Module, num_classes: int) -> bool:
-    convolution = isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
-    return convolution and layer.out_channels == num_classes and layer.weight.requires_grad
+    if not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        return False
+    return layer.out_channels == num_classes and layer.weight.requires_grad
 
 
 def _run_without_values(model: nn.Module, size: Size, in_channels: int) -> None:
