@@ -16,9 +16,9 @@ import perpixel
 from perpixel.core.errors import UserError
 from perpixel.data.folders import Dataset, Sample, open_dataset
 from perpixel.data.loader import TrainingSet
-from perpixel.data.statistics import ClassCounts, count_classes, infer_taxonomy, measure_images
+from perpixel.data.statistics import ClassCounts, ImageStatistics, count_classes, infer_taxonomy, measure_images
 from perpixel.data.transforms import Augmentation
-from perpixel.infer.bundle import BundleInfo
+from perpixel.infer.bundle import BundleInfo, find_bundle, read_info
 from perpixel.infer.preprocessing import Preprocessing
 from perpixel.labels import Taxonomy
 from perpixel.losses import WeightedSum, build_loss, class_weights
@@ -64,6 +64,7 @@ class Plan:
             std=p.std,
             short_side=p.short_side,
             scale=p.scale,
+            bgr=p.bgr,
             logit_bias=self.logit_bias,
             training=dict(training),
             metrics=dict(metrics),
@@ -105,9 +106,11 @@ def make_plan(recipe: Recipe, dataset: Dataset | None = None) -> Plan:
     if not counts.labelled:
         raise UserError(f"{dataset.root}: every pixel of the training masks is ignored; there is nothing to learn from")
     found = measure_images(train, taxonomy)
-    recipe = _resolved(recipe, found.mean, found.std, found.median_size)
+    recipe = _resolved(recipe, *_pixels(recipe, found), found.median_size)
     data = recipe.data
-    preprocessing = Preprocessing(found.channels, data.mean or (), data.std or (), data.short_side, data.predict_scale)
+    preprocessing = Preprocessing(
+        found.channels, data.mean or (), data.std or (), data.short_side, data.predict_scale, bool(data.bgr)
+    )
     weights = class_weights(_rule(recipe), counts.pixels, counts.image_pixels, recipe.loss.enet_constant)
     torch.manual_seed(recipe.seed)
     options = recipe.model.options
@@ -128,7 +131,18 @@ def make_plan(recipe: Recipe, dataset: Dataset | None = None) -> Plan:
     )
 
 
-def _resolved(recipe: Recipe, mean: tuple[float, ...], std: tuple[float, ...], size: tuple[int, int]) -> Recipe:
+def _pixels(recipe: Recipe, found: ImageStatistics) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
+    """Mean, std and whether blue comes first: as weights to start from expect them, else as measured on the images."""
+    if recipe.init and recipe.data.mean is None:
+        info = read_info(find_bundle(recipe.init))
+        if info.network == recipe.model.name and info.channels == found.channels:
+            return info.mean, info.std, info.bgr
+    return found.mean, found.std, False
+
+
+def _resolved(
+    recipe: Recipe, mean: tuple[float, ...], std: tuple[float, ...], bgr: bool, size: tuple[int, int]
+) -> Recipe:
     """The recipe with everything that it left open filled in, so that the copy in the run folder says it all."""
     data = recipe.data
     if data.short_side is not None:
@@ -136,7 +150,8 @@ def _resolved(recipe: Recipe, mean: tuple[float, ...], std: tuple[float, ...], s
         size = (round(size[0] * factor), round(size[1] * factor))
     crop = data.crop or (_default_side(size[0]), _default_side(size[1]))
     path = str(Path(data.path).resolve()) if data.path else ""
-    filled = {"crop": crop, "mean": data.mean or mean, "std": data.std or std, "path": path}
+    filled: dict[str, Any] = {"crop": crop, "mean": data.mean or mean, "std": data.std or std, "path": path}
+    filled["bgr"] = data.bgr if data.bgr is not None else bgr and data.mean is None
     init = str(Path(recipe.init).resolve()) if recipe.init and Path(recipe.init).is_dir() else recipe.init
     return recipe.model_copy(update={"data": data.model_copy(update=filled), "init": init})
 

@@ -31,7 +31,8 @@ class DataPart(Part):
     crop None is the median training size up to 512, floored to multiples of 32; short_side resizes images to
     that shorter side first (and in prediction too); predict_scale is a further factor in evaluation and prediction
     alone; the rest is explained at `perpixel.data.transforms.Augmentation`.
-    mean and std None are measured on the training images.
+    mean and std None are measured on the training images, or, with `init`, are those of its bundle, and so is bgr: whether
+    the network takes blue first, as Caffe's do (mean and std are then in that order).
     """
 
     path: str = ""
@@ -49,6 +50,7 @@ class DataPart(Part):
     elastic: float = Field(0.0, ge=0)
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    bgr: bool | None = None
     workers: int | None = Field(None, ge=0)
 
     @model_validator(mode="after")
