@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from perpixel.layers.conv import conv_norm_act
 from perpixel.layers.pad import pad_end
 from perpixel.layers.resize import resize
-from perpixel.models.backbones.mit import SMALLEST, MixTransformer, channels_first, channels_last
+from perpixel.models.backbones.mit import SMALLEST, MixTransformer, authors_init, channels_first, channels_last
 
 HEAD_CHANNELS = {"b0": 256, "b1": 256, "b2": 768, "b3": 768, "b4": 768, "b5": 768}
 """Variant -> the channels that the head brings every stage to."""
@@ -82,7 +82,7 @@ class AllMLPHead(nn.Module):
         self.fuse = conv_norm_act(len(in_channels) * channels, channels, 1)
         self.dropout = nn.Dropout2d(dropout)
         self.classify = nn.Conv2d(channels, num_classes, 1)
-        nn.init.kaiming_normal_(self.fuse.conv.weight, mode="fan_out", nonlinearity="relu")
+        authors_init(self.fuse)  # linear layers and scores keep PyTorch's own
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         size = (maps[0].shape[-2], maps[0].shape[-1])
