@@ -251,12 +251,12 @@ def test_an_image_too_large_for_memory_does_not_stop_the_others(
 
     real = Predictor.predict
 
-    def predict(self: Predictor, image: Path, flip: bool = False) -> object:
+    def predict(self: Predictor, image: Path, flip: bool = False, samples: int = 0) -> object:
         if image.stem == "large":
             raise RuntimeError(
                 "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9e12 bytes"
             )
-        return real(self, image, flip)
+        return real(self, image, flip, samples=samples)
 
     monkeypatch.setattr(Predictor, "predict", predict)
     files = [picture(tmp_path / f"{stem}.png") for stem in ("a", "large", "z")]
