@@ -16,7 +16,7 @@ import torchvision
 from torch import Tensor, nn
 
 from perpixel.core.errors import UserError
-from perpixel.models.ports import SOURCES, port
+from perpixel.models.ports import FAMILIES, SOURCES, port, read_port
 from perpixel.models.ports.source import is_counter, their_names, unwrap
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests are no package
@@ -142,3 +142,19 @@ def test_what_is_no_state_dict_is_refused() -> None:
         unwrap({"epoch": 3, "best": 0.5})
     with pytest.raises(UserError, match=r'There is no source "fyu/drm"\. Did you mean "fyu/drn"'):
         port("fyu/drm", {})
+
+
+FAMILY_NAMES = [name for name in SAMPLES if name.split("/")[0] in FAMILIES]
+
+
+@pytest.mark.parametrize("source", FAMILY_NAMES)
+def test_a_family_finds_which_of_its_networks_it_is(source: str) -> None:
+    state, _ = state_of(source)
+    with torch.device("meta"):
+        found = read_port(source.split("/")[0], state, **SAMPLES[source][1])
+    assert found.source is SOURCES[source]
+
+
+def test_families_were_tested() -> None:
+    assert {name.split("/")[0] for name in FAMILY_NAMES} == set(FAMILIES)
+    assert len(FAMILY_NAMES) >= 5

@@ -6,7 +6,7 @@
 source's own code gave for weights that both sides can make (tests/models/ports).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ from perpixel.models.ports import (
     vainf,
     vgg,
 )
-from perpixel.models.ports.source import Reading, Source, translate, unwrap
+from perpixel.models.ports.source import Reading, Source, State, translate, unwrap
 
 SOURCES: dict[str, Source] = {
     "Eromera/erfnet_pytorch": erfnet.SOURCE,
@@ -48,6 +48,23 @@ SOURCES: dict[str, Source] = {
     "zhanghang1989/PyTorch-Encoding": encnet.SOURCE,
 }
 """Name -> source."""
+
+
+def of_torchvision(state: State) -> str:
+    """Which of torchvision's sources a state dict is from, by the beginnings of its keys."""
+    if any(key.startswith("backbone.") for key in state):
+        return "torchvision/segmentation"
+    if "features.0.weight" in state:
+        return "torchvision/vgg16_bn" if "features.1.running_mean" in state else "torchvision/vgg16"
+    return "torchvision/resnet"
+
+
+FAMILIES: dict[str, Callable[[State], str]] = {
+    "huggingface": lambda _: "huggingface/segformer",
+    "timm": lambda _: "timm/resnet",
+    "torchvision": of_torchvision,
+}
+"""Names short of which network it is: what they are short for, by the weights."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +89,7 @@ def port(
     """The network of ours that has the weights of a checkpoint made elsewhere, in eval mode.
 
     Args:
-        source: a key of `SOURCES`, such as "fyu/drn".
+        source: a key of `SOURCES`, such as "fyu/drn", or of `FAMILIES`: "torchvision" is whichever of its networks fits.
         state_dict: names to tensors, also inside "state_dict" or behind "module.".
         num_classes: how many the network is to have; None for the checkpoint's own number. With another number, and for
             weights of a classifier, the segmentation heads stay fresh and everything else is taken over.
@@ -96,16 +113,17 @@ def read_port(
     options: Mapping[str, Any] | None = None,
 ) -> Ported:
     """`port`, and what it found out."""
-    if source not in SOURCES:
-        hint = nearest(source, SOURCES) or f" Known: {', '.join(SOURCES)}."
+    if source not in SOURCES and source not in FAMILIES:
+        hint = nearest(source, [*SOURCES, *FAMILIES]) or f" Known: {', '.join([*SOURCES, *FAMILIES])}."
         raise UserError(f'There is no source "{source}".{hint}')
+    state = unwrap(state_dict)
+    source = FAMILIES[source](state) if source in FAMILIES else source
     origin = SOURCES[source]
     if network is not None and network not in origin.networks:
         known = ", ".join(origin.networks) or "none, since the weights decide"
         raise UserError(f'{source} has no weights for "{network}"; networks that can be asked for: {known}')
     if network is None and origin.networks and not origin.decides:
         raise UserError(f"weights of {source} fit several networks; say which: {', '.join(origin.networks)}")
-    state = unwrap(state_dict)
     reading = origin.read(state, network)
     classes = num_classes or reading.num_classes
     if classes is None:
