@@ -289,7 +289,7 @@ def descend(part: nn.Module, loss: Callable[[], Tensor], steps: int, how: Optimi
     optimiser, sums = make_optimiser(part, how), []
     for step in range(steps):
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, steps, how)
+            group["lr"] = learning_rate(step, steps, how) * group["factor"]
         value = loss()
         sums.append(float(value.detach()))
         if not math.isfinite(sums[-1]):
