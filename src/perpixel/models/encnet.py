@@ -33,6 +33,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from perpixel.layers.conv import conv_norm_act
+from perpixel.layers.fcn_head import fcn_head
 from perpixel.layers.init import kaiming_init
 from perpixel.layers.resize import resize
 from perpixel.models.backbones.dilated_resnet import DilatedResNet
@@ -75,7 +76,7 @@ class EncNet(nn.Module):
         self.context = ContextEncoding(channels, codewords)
         self.score = nn.Sequential(nn.Dropout(dropout), nn.Conv2d(channels, num_classes, 1))
         self.presence = nn.Linear(channels, num_classes) if presence else None
-        self.auxiliary = auxiliary_head(stage3, 4 * width, num_classes, dropout) if aux else None
+        self.auxiliary = fcn_head(stage3, 4 * width, num_classes, dropout) if aux else None
         kaiming_init(self)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
@@ -145,10 +146,3 @@ class Encoding(nn.Module):
         distances = squares - 2 * features @ self.codewords.T  # B,N,codewords
         shares = torch.softmax(self.scale * distances, dim=2)
         return shares.transpose(1, 2) @ features - shares.sum(dim=1)[:, :, None] * self.codewords
-
-
-def auxiliary_head(in_channels: int, channels: int, num_classes: int, dropout: float) -> nn.Sequential:
-    """`(B, in_channels, h, w)` -> `(B, K, h, w)`: 3x3 convolution, dropout, 1x1 convolution."""
-    return nn.Sequential(
-        conv_norm_act(in_channels, channels, 3), nn.Dropout(dropout), nn.Conv2d(channels, num_classes, 1)
-    )

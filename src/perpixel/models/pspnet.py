@@ -27,7 +27,7 @@ Differs from the paper:
 
 from torch import Tensor, nn
 
-from perpixel.layers.conv import conv_norm_act
+from perpixel.layers.fcn_head import fcn_head
 from perpixel.layers.init import kaiming_init
 from perpixel.layers.pad import pad_end, round_up
 from perpixel.layers.pyramid_pooling import PyramidPooling
@@ -59,8 +59,8 @@ class PSPNet(nn.Module):
         self.backbone = DilatedResNet(depth, in_channels, width)
         stage3, stage4 = self.backbone.channels[-2:]
         self.pyramid_pooling = PyramidPooling(stage4, bins=(1, 2, 3, 6), align_corners=True)
-        self.head = head(2 * stage4, 8 * width, num_classes, dropout)
-        self.auxiliary = head(stage3, 4 * width, num_classes, dropout) if aux else None
+        self.head = fcn_head(2 * stage4, 8 * width, num_classes, dropout)
+        self.auxiliary = fcn_head(stage3, 4 * width, num_classes, dropout) if aux else None
         kaiming_init(self)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
@@ -74,10 +74,3 @@ class PSPNet(nn.Module):
             aux = resize(self.auxiliary(stage3), size, align_corners=True)
             output["aux"] = aux[..., :height, :width]  # B,K,H,W
         return output
-
-
-def head(in_channels: int, channels: int, num_classes: int, dropout: float) -> nn.Sequential:
-    """`(B, in_channels, h, w)` -> `(B, K, h, w)`: 3x3 convolution, dropout, 1x1 convolution."""
-    return nn.Sequential(
-        conv_norm_act(in_channels, channels, 3), nn.Dropout(dropout), nn.Conv2d(channels, num_classes, 1)
-    )
