@@ -30,19 +30,8 @@ from perpixel.layers.unpool import max_pool
 from perpixel.models.backbones.vgg import vgg16_stages
 from perpixel.models.deconvnet import NORM_EPS
 from perpixel.models.decouplednet import DecoupledNet, Segmentation
-from perpixel.train.decoupled import (
-    SGD,
-    Decoupled,
-    Strong,
-    Weak,
-    around,
-    choose,
-    classes_of,
-    descend,
-    subset,
-    train_classifier,
-    train_segmentation,
-)
+from perpixel.train.decoupled import SGD, Decoupled, descend, train_classifier, train_segmentation
+from perpixel.train.decoupled_samples import Strong, Weak, around, choose, classes_of, subset
 from perpixel.train.recipe import OptimiserPart
 
 CLASSES = ("building", "tree", "vehicle", "person")

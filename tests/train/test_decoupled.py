@@ -14,8 +14,9 @@ import perpixel
 from perpixel.core.errors import UserError
 from perpixel.infer.preprocessing import Preprocessing
 from perpixel.models.decouplednet import DecoupledNet
-from perpixel.train import decoupled
-from perpixel.train.decoupled import Decoupled, Strong, Weak, train_decoupled
+from perpixel.train import decoupled, decoupled_samples
+from perpixel.train.decoupled import Decoupled, train_decoupled
+from perpixel.train.decoupled_samples import Strong, Weak
 
 SMALL = {"width": 2, "window": 2, "batch_norm": True}
 GREY = Preprocessing(3, (0.5,) * 3, (0.25,) * 3)
@@ -43,21 +44,21 @@ def squares(count: int, side: int = 40) -> Strong:
 
 
 def presence(strong: Strong) -> torch.Tensor:
-    return torch.stack([decoupled.classes_of(x, 3, 0.0) for x in strong.labels])
+    return torch.stack([decoupled_samples.classes_of(x, 3, 0.0) for x in strong.labels])
 
 
 def test_so_many_masks_a_class_and_none_twice() -> None:
     present = torch.tensor([[True, c] for c in [True] * 4 + [False] * 20])
-    taken = decoupled.choose(present, 3, rng())
+    taken = decoupled_samples.choose(present, 3, rng())
     assert len(taken) == len(set(taken)) == 6
     assert sum(i < 4 for i in taken) >= 3  # the rare class has its own before the frequent one takes them
-    assert len(decoupled.choose(present, 100, rng())) == 24
-    assert decoupled.choose(present, 3, rng()) == taken != decoupled.choose(present, 3, rng(1))
+    assert len(decoupled_samples.choose(present, 100, rng())) == 24
+    assert decoupled_samples.choose(present, 3, rng()) == taken != decoupled_samples.choose(present, 3, rng(1))
 
 
 def test_subsets_are_half_single_classes_and_half_any() -> None:
     present = torch.tensor([True, False, True, True])
-    drawn = [tuple(decoupled.subset(present, random).tolist()) for random in [rng()] for _ in range(4000)]
+    drawn = [tuple(decoupled_samples.subset(present, random).tolist()) for random in [rng()] for _ in range(4000)]
     counts = {s: drawn.count(s) for s in set(drawn)}
     every = [s for s in itertools.product([False, True], repeat=4) if any(s) and not s[1]]
     assert set(counts) == set(every)
@@ -72,7 +73,7 @@ def test_a_sample_holds_the_whole_foreground_and_calls_the_rest_background() -> 
     image = labels[None].repeat(3, 1, 1)
     random, seen = rng(), set()
     for _ in range(60):
-        _, target, chosen = decoupled.one_mask(Strong([image], [labels]), 0, 3, (60, 80), random)
+        _, target, chosen = decoupled_samples.one_mask(Strong([image], [labels]), 0, 3, (60, 80), random)
         assert set(target.unique().tolist()) <= {0, 1, 255}
         assert not chosen[2]
         area = int((target == 1).sum())
@@ -91,7 +92,7 @@ def test_windows_always_hold_their_spans() -> None:
     labels[0, 7], labels[49, 31] = 1, 1
     random = rng()
     for _ in range(50):
-        _, found = decoupled.cut(image, labels, [(0, 50), (7, 32)], (100, 100), random)
+        _, found = decoupled_samples.cut(image, labels, [(0, 50), (7, 32)], (100, 100), random)
         assert (found[:2] == 1).any() and (found[-2:] == 1).any()
 
 
@@ -99,7 +100,7 @@ def test_image_and_mask_of_a_sample_move_together() -> None:
     labels = squares(3, 60).labels[2]
     image = (labels * 100)[None].repeat(3, 1, 1)
     for seed in range(20):
-        found, mask = decoupled.nearly_whole(image, labels, (90, 90), rng(seed))
+        found, mask = decoupled_samples.nearly_whole(image, labels, (90, 90), rng(seed))
         grown, shrunk = (s * F.max_pool2d(s * mask[None].float(), 7, 1, 3)[0] for s in (1, -1))
         inner = grown == shrunk  # beside an edge the image is resized bilinearly, the mask is not
         for c in (1, 2):
@@ -110,8 +111,8 @@ def test_image_and_mask_of_a_sample_move_together() -> None:
 
 def test_the_background_comes_first_and_the_classes_keep_their_order() -> None:
     labels = torch.tensor([[0, 1, 2, 3, 255]], dtype=torch.uint8)
-    assert decoupled.background_first(labels, 0).tolist() == labels.tolist()
-    assert decoupled.background_first(labels, 3).tolist() == [[1, 2, 3, 0, 255]]
+    assert decoupled_samples.background_first(labels, 0).tolist() == labels.tolist()
+    assert decoupled_samples.background_first(labels, 3).tolist() == [[1, 2, 3, 0, 255]]
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ Hong, Noh, Han, "Decoupled Deep Neural Network for Semi-supervised Semantic Segm
     stage 1   every image, and which classes it shows ──► classifier            sigmoid cross entropy, then frozen
     stage 2   the few images with masks ──► bridge, segmentation                softmax cross entropy, of two classes
 
-A mask gives many samples for stage 2: some of its classes are the foreground, all others the background, and the image is
-cut to a window that holds that foreground (section 4.2, "combinatorial cropping").
+What each stage sees of an image is in `decoupled_samples`.
 
 Differs from the paper:
 - Which classes: half of the samples have one, half any of the sets that can be made of the image's classes. The paper
@@ -17,37 +16,40 @@ Differs from the paper:
 """
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as T
 
 from perpixel.core import IGNORE, Size
-from perpixel.core.errors import UserError, nearest
-from perpixel.core.image import match_channels, read_image
+from perpixel.core.errors import UserError
 from perpixel.data.folders import open_dataset
 from perpixel.data.loader import TrainingSet
 from perpixel.data.statistics import infer_taxonomy, measure_images
-from perpixel.data.transforms import Augmentation, augment, resize_short_side, to_tensor
 from perpixel.infer.bundle import BundleInfo, save_bundle
 from perpixel.infer.evaluate import evaluate
 from perpixel.infer.predictor import Predictor
 from perpixel.infer.preprocessing import Preprocessing
-from perpixel.labels import Taxonomy
 from perpixel.models import build
 from perpixel.models.decouplednet import DecoupledNet
+from perpixel.train.decoupled_samples import (
+    Strong,
+    Weak,
+    background_first,
+    choose,
+    classes_of,
+    nearly_whole,
+    one_mask,
+    views,
+    with_more,
+)
 from perpixel.train.optimise import learning_rate, make_optimiser
 from perpixel.train.recipe import OptimiserPart
-
-KEPT = 320 / 350
-"""The least part of each side of an image that stage 1 sees: the authors take 320 of 350 pixels."""
 
 SGD = OptimiserPart(name="sgd", lr=0.01, momentum=0.9, weight_decay=5e-4, clip_norm=None)
 """The authors' optimiser of stage 2."""
@@ -79,20 +81,6 @@ class Decoupled:
     optimisers: tuple[OptimiserPart, OptimiserPart] = (OptimiserPart(), SGD)
     options: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
-
-
-class Weak(NamedTuple):
-    """Images `(C, H, W)` uint8 or float32, each of its own size, and `present` (N, classes) bool, background left out."""
-
-    images: list[Tensor]
-    present: Tensor
-
-
-class Strong(NamedTuple):
-    """Images as in `Weak`, and their labels `(H, W)` uint8: 0 the background, then the classes, 255 ignored."""
-
-    images: list[Tensor]
-    labels: list[Tensor]
 
 
 @dataclass(frozen=True)
@@ -133,36 +121,36 @@ def train_decoupled(
     model = build("decouplednet", taxonomy.num_classes, found.channels, **how.options)
     assert isinstance(model, DecoupledNet)
     reader = TrainingSet(samples, taxonomy, views(how.size), how.seed, found.channels, min(how.size))
-    pairs = [reader.decode(i) for i in range(len(reader))]
-    labels = [background_first(mask, model.background) for _, mask in pairs]
-    present = torch.stack([classes_of(x, taxonomy.num_classes, how.least_share) for x in labels])
-    strong = choose(present, how.masks_per_class, np.random.default_rng(how.seed))
-    weak = Weak([image for image, _ in pairs], present)
+    weak, strong = weak_and_strong(reader, model.background, how)
     if more:
         weak = with_more(weak, more, taxonomy, model.background, preprocessing)
-    say(f"data      {len(weak.images)} images with classes, {len(strong)} of them with masks")
+    say(f"data      {len(weak.images)} images with classes, {len(strong.images)} of them with masks")
     train_classifier(model, preprocessing, weak, how, say)
-    masks = Strong([pairs[i][0] for i in strong], [labels[i] for i in strong])
-    train_segmentation(model, preprocessing, masks, how, say)
+    train_segmentation(model, preprocessing, strong, how, say)
     mean_iou, metrics = math.nan, {}
     if val:
-        predictor = Predictor(model, preprocessing, taxonomy)
-        measured = evaluate(predictor, val, taxonomy, ("confusion",))
+        measured = evaluate(Predictor(model, preprocessing, taxonomy), val, taxonomy, ("confusion",))
         mean_iou, metrics = measured.evaluation.confusion.mean_iou, {**measured.results, "split": "val"}
         say(f"val       mIoU {mean_iou:.3f} over {len(val)} images")
     info = BundleInfo(
         network="decouplednet",
         options=dict(how.options),
         taxonomy=taxonomy.to_dict(),
-        channels=found.channels,
-        mean=found.mean,
-        std=found.std,
-        short_side=preprocessing.short_side,
-        training={"steps": list(how.steps), "masks": len(strong), "images": len(weak.images)},
+        **preprocessing.to_dict(),
+        training={"steps": list(how.steps), "masks": len(strong.images), "images": len(weak.images)},
         metrics=metrics,
         data={"name": dataset.name, "licence": dataset.licence, "train_images": len(weak.images)},
     )
-    return DecoupledRun(save_bundle(Path(out) / "best", model.eval(), info), len(strong), mean_iou)
+    return DecoupledRun(save_bundle(Path(out) / "best", model.eval(), info), len(strong.images), mean_iou)
+
+
+def weak_and_strong(reader: TrainingSet, background: int, how: Decoupled) -> tuple[Weak, Strong]:
+    """All training images with the classes of their masks, and the few of which the mask itself is used."""
+    images, masks = zip(*(reader.decode(i) for i in range(len(reader))), strict=True)
+    labels = [background_first(mask, background) for mask in masks]
+    present = torch.stack([classes_of(x, reader.taxonomy.num_classes, how.least_share) for x in labels])
+    taken = choose(present, how.masks_per_class, np.random.default_rng(how.seed))
+    return Weak(list(images), present), Strong([images[i] for i in taken], [labels[i] for i in taken])
 
 
 def train_classifier(model: DecoupledNet, preprocessing: Preprocessing, weak: Weak, how: Decoupled, say: Say) -> None:
@@ -211,75 +199,6 @@ def train_segmentation(
     descend(trained, loss, how.steps[1], how.optimisers[1], "masks", say)
 
 
-def one_mask(
-    strong: Strong, index: int, classes: int, size: Size, rng: np.random.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
-    """A sample of stage 2: the image, a target of 0, 1 and 255, and (classes,) bool, which classes are the foreground."""
-    image, labels = strong.images[index], strong.labels[index]
-    chosen = subset(classes_of(labels, classes + 1, 0.0), rng)
-    image, labels = around(image, labels, chosen, size, rng)
-    return image, only(labels, chosen), chosen
-
-
-def only(labels: Tensor, chosen: Tensor) -> Tensor:
-    """Labels with the background as 0 -> 1 where one of the `chosen` classes (classes,) bool is, else 0; 255 stays.
-
-    >>> only(torch.tensor([[0, 1, 2, 3, 255]], dtype=torch.uint8), torch.tensor([True, False, True])).tolist()
-    [[0, 1, 0, 1, 255]]
-    """
-    table = np.zeros(256, np.uint8)
-    table[IGNORE], table[1 : len(chosen) + 1] = IGNORE, chosen.numpy()
-    return torch.from_numpy(table[labels.numpy()])
-
-
-def subset(present: Tensor, rng: np.random.Generator) -> Tensor:
-    """One of the present classes or, half of the time, any set of them but the empty one: (classes,) bool both."""
-    there = np.flatnonzero(present.numpy())
-    taken = np.zeros(len(there), bool)
-    if rng.random() < 0.5:
-        taken[rng.integers(len(there))] = True
-    while not taken.any():
-        taken = rng.random(len(there)) < 0.5
-    chosen = torch.zeros_like(present)
-    chosen[torch.from_numpy(there[taken])] = True
-    return chosen
-
-
-def around(
-    image: Tensor, labels: Tensor, chosen: Tensor, size: Size, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """A window that holds all of the chosen classes, at random between their box and the whole image, at `size`."""
-    inside = only(labels, chosen) == 1
-    places = [np.flatnonzero(inside.any(dim=axis).numpy()) for axis in (1, 0)]
-    return cut(image, labels, [(int(p[0]), int(p[-1]) + 1) for p in places], size, rng)
-
-
-def nearly_whole(image: Tensor, labels: Tensor | None, size: Size, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """A window of at least `KEPT` of each side, at `size`; labels None are all ignored."""
-    spans = [(m := int(length * (1 - KEPT) / 2), length - m) for length in image.shape[-2:]]
-    labels = torch.full(image.shape[-2:], IGNORE, dtype=torch.uint8) if labels is None else labels
-    return cut(image, labels, spans, size, rng)
-
-
-def cut(
-    image: Tensor, labels: Tensor, spans: Sequence[tuple[int, int]], size: Size, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """A random window around the spans (first, end) of rows and of columns, resized to `size`, mirrored, in other light."""
-    (top, bottom), (left, right) = (
-        (int(rng.integers(first + 1)), int(rng.integers(end, length + 1)))
-        for (first, end), length in zip(spans, labels.shape, strict=True)
-    )
-    box, shape = [top, left, bottom - top, right - left], list(size)
-    image = T.resized_crop(image, *box, shape, InterpolationMode.BILINEAR, antialias=True)
-    labels = T.resized_crop(labels[None], *box, shape, InterpolationMode.NEAREST_EXACT)[0]
-    return augment(image, labels, views(size), rng)
-
-
-def views(size: Size) -> Augmentation:
-    """What happens to a window of the size already: mirroring and jitter."""
-    return Augmentation(crop=size, scale=(1.0, 1.0), max_class_share=1.0, flip=True, jitter=0.3)
-
-
 def descend(part: nn.Module, loss: Callable[[], Tensor], steps: int, how: OptimiserPart, name: str, say: Say) -> None:
     """So many steps of the optimiser on what of `part` is trainable; says the mean loss about ten times.
 
@@ -304,58 +223,3 @@ def descend(part: nn.Module, loss: Callable[[], Tensor], steps: int, how: Optimi
         if (step + 1) % max(1, steps // 10) == 0:
             say(f"{name:9} step {step + 1}/{steps}, loss {np.mean(sums):.4f}")
             sums.clear()
-
-
-def background_first(labels: Tensor, background: int) -> Tensor:
-    """Labels in which the background is 0 and the classes follow in their order; 255 stays.
-
-    >>> background_first(torch.tensor([[0, 1, 2, 3, 255]], dtype=torch.uint8), 2).tolist()
-    [[1, 2, 0, 3, 255]]
-    """
-    table = np.arange(256, dtype=np.uint8)
-    table[:background] += 1
-    table[background] = 0
-    return torch.from_numpy(table[labels.numpy()])
-
-
-def classes_of(labels: Tensor, num_classes: int, least_share: float) -> Tensor:
-    """Labels with the background as 0 -> (num_classes - 1,) bool: which classes have that share of the pixels, and one.
-
-    >>> classes_of(torch.tensor([[0, 1, 1, 3, 255]], dtype=torch.uint8), 4, 0.5).tolist()
-    [True, False, False]
-    """
-    counts = torch.bincount(labels.flatten(), minlength=256)[:num_classes]
-    return counts[1:] >= (least_share * counts.sum()).clamp(min=1)
-
-
-def choose(present: Tensor, per_class: int, rng: np.random.Generator) -> list[int]:
-    """Which images' masks are used: for each class, the rarest first, `per_class` that show it and are not taken yet."""
-    taken: list[int] = []
-    for c in torch.argsort(present.sum(dim=0)).tolist():
-        left = np.setdiff1d(np.flatnonzero(present[:, c].numpy()), taken)
-        taken += rng.permutation(left)[:per_class].tolist()
-    return sorted(taken)
-
-
-def with_more(
-    weak: Weak,
-    more: Mapping[Path, Collection[str]],
-    taxonomy: Taxonomy,
-    background: int,
-    preprocessing: Preprocessing,
-) -> Weak:
-    """The images, and those that have no mask, with the classes that they are said to show.
-
-    Raises:
-        UserError: there is no such class, or an image cannot be read.
-    """
-    names = [name for i, name in enumerate(taxonomy.names) if i != background]
-    images, rows = list(weak.images), [weak.present]
-    for path, shown in more.items():
-        for name in shown:
-            if name not in taxonomy.names:
-                raise UserError(f'{path}: there is no class "{name}".{nearest(name, taxonomy.names)}')
-        image = to_tensor(match_channels(read_image(path), preprocessing.channels, str(path)))
-        images.append(resize_short_side(image, None, preprocessing.short_side or 1)[0])
-        rows.append(torch.tensor([[name in shown for name in names]]))
-    return Weak(images, torch.cat(rows))
