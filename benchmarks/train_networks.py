@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 import perpixel
-from perpixel.cli.train import _assignments
+from perpixel.cli.train import assignments
 from perpixel.core.files import write_text
 from perpixel.train import load_recipe, train
 from perpixel.train.progress import Plain
@@ -28,7 +28,7 @@ from perpixel.train.recipe import Recipe, default_recipe
 def recipe_for(network: str, arguments: argparse.Namespace) -> Recipe:
     base = load_recipe(arguments.recipe) if arguments.recipe else default_recipe(network)
     changes = {"model.name": network, "data.path": arguments.data, "minutes": arguments.minutes}
-    return base.changed(changes | _assignments(arguments.set))
+    return base.changed(changes | assignments(arguments.set))
 
 
 def train_one(network: str, arguments: argparse.Namespace) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typer.main import get_command
 
 import perpixel
 from perpixel.cli import app
-from perpixel.cli.train import _assignments
+from perpixel.cli.train import assignments
 from perpixel.core.errors import UserError
 from perpixel.data.folders import open_dataset
 from perpixel.data.loader import read_pair
@@ -130,7 +130,7 @@ def test_every_setting_is_accepted() -> None:
     found = settings_of_the_pages()
     assert len(found) >= 8
     for network, pairs in found:
-        recipe = default_recipe(network).changed(_assignments(pairs))
+        recipe = default_recipe(network).changed(assignments(pairs))
         assert set(recipe.model.options) <= set(model_options(network))
         build_loss(recipe.loss.terms)
         class_weights(recipe.loss.class_weights, [1, 2], [3, 3])  # type: ignore[arg-type]

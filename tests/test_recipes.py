@@ -12,7 +12,7 @@ from torch import nn
 from typer.main import get_command
 
 from perpixel.cli import app
-from perpixel.cli.train import _assignments
+from perpixel.cli.train import assignments
 from perpixel.infer.bundle import without_download
 from perpixel.losses import build_loss, class_weights
 from perpixel.models import MODELS, build
@@ -106,7 +106,7 @@ def test_its_commands_exist(name: str) -> None:
         verbs["train"].make_context("train", words[2:])
         followed = RECIPES[Path(given["--recipe"]).stem]
         settings = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
-        followed.changed({**_assignments(settings), **({"model.name": given["--model"]} if "--model" in given else {})})
+        followed.changed({**assignments(settings), **({"model.name": given["--model"]} if "--model" in given else {})})
 
 
 def test_what_a_header_starts_from_is_made_by_a_line_above() -> None:

@@ -30,7 +30,7 @@ def weights(
     ] = False,
 ) -> None:
     """Turn a checkpoint of another code into a bundle that evaluate, predict and train take."""
-    from perpixel.cli.train import _assignments
+    from perpixel.cli.train import assignments
     from perpixel.core.errors import UserError
     from perpixel.infer.convert import convert_weights
     from perpixel.models.ports import SOURCES
@@ -49,7 +49,7 @@ def weights(
         classes=classes,
         num_classes=num_classes,
         network=network,
-        options=_assignments(options or []),
+        options=assignments(options or []),
         licence=licence,
         unsafe_pickle=unsafe_pickle,
     )

@@ -68,7 +68,7 @@ def train(
             changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
             if crop:
                 changes["data.crop"] = _size(crop)
-            chosen = chosen.changed({**changes, **_assignments(set_ or [])})
+            chosen = chosen.changed({**changes, **assignments(set_ or [])})
             trained = train_run(chosen, out or _new_folder(data, chosen.model.name), reporter)
     if report and os.environ.get("RANK", "0") == "0":  # under torchrun one process writes it
         from perpixel.report import write_report
@@ -92,7 +92,12 @@ def _size(text: str) -> list[int]:
     return [int(p) for p in (parts * 2)[:2]]
 
 
-def _assignments(pairs: list[str]) -> dict[str, Any]:
+def assignments(pairs: list[str]) -> dict[str, Any]:
+    """What --set was given, KEY=VALUE each, as keys with YAML values.
+
+    Raises:
+        UserError: a pair without "=", or a value that is no YAML.
+    """
     import yaml
 
     found: dict[str, Any] = {}

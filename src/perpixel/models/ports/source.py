@@ -238,11 +238,6 @@ def renamed(key: str, rules: Sequence[Rule]) -> str:
     return key
 
 
-def less_one(match: "re.Match[str]") -> str:
-    """For `re.sub`: the number matched, less one."""
-    return str(int(match.group(0)) - 1)
-
-
 RESIDUAL = (
     (r"(?<=\.)conv1(?=\.)", "convs.0.conv"),
     (r"(?<=\.)conv2(?=\.)", "convs.1.conv"),
