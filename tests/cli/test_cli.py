@@ -22,7 +22,7 @@ from perpixel.labels import Taxonomy
 from perpixel.models import MODELS, build
 from perpixel.train import Interrupted, load_recipe
 
-VERBS = ("demo", "check", "train", "evaluate", "predict", "report", "models", "convert")
+VERBS = ("demo", "check", "train", "evaluate", "predict", "report", "models", "decoupled", "convert")
 
 
 class Done(NamedTuple):
@@ -378,3 +378,27 @@ def test_convert_weights_lists_its_sources_and_keeps_what_is_there(run: Perpixel
     assert (tmp_path / "there" / "file").read_text() == "mine"
     done = run("convert", "weights", tmp_path / "w.safetensors", "--from", "fyu/drn", "--out", tmp_path / "new")
     assert done.status == 2 and "cannot be read as weights" in done.err and "Traceback" not in done.err
+
+
+def test_decoupled_trains_on_few_masks_and_on_images_without(run: Perpixel, scenes: Path, tmp_path: Path) -> None:
+    photos = sorted((scenes / "images/val").iterdir())
+    (tmp_path / "labels.csv").write_text(f"image,classes\n{photos[0]},road;tree\n{photos[1]},road\n")
+    small = ["--set", "width=2", "--set", "window=2", "--set", "batch_norm=true", "--crop", "48", "--batch-size", "2"]
+    short = ["--masks-per-class", "1", "--classifier-steps", "2", "--mask-steps", "2"]
+    out = tmp_path / "run"
+    done = run("decoupled", scenes, "--out", out, "--labels", tmp_path / "labels.csv", *small, *short)
+    assert done.status == 0, done.err
+    assert f"next: perpixel evaluate {out} {scenes}" in done.out
+    assert run("evaluate", out, scenes).status == 0
+    again = run("decoupled", scenes, "--out", out, *small, *short)
+    assert (again.status, again.err.count("\n")) == (2, 1)
+    assert "holds a run already" in again.err
+    assert 'no class "rood"' in (
+        run("decoupled", scenes, "--out", tmp_path / "b", *small, *short, "--labels", rewritten(tmp_path)).err
+    )
+
+
+def rewritten(folder: Path) -> Path:
+    file = folder / "labels.csv"
+    file.write_text(file.read_text().replace("road\n", "rood\n"))
+    return file

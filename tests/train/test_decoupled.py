@@ -1,5 +1,6 @@
 """Decoupled training: which masks are taken, what a sample is, that each stage trains its own part, and a whole run."""
 
+import dataclasses
 import itertools
 import math
 from pathlib import Path
@@ -9,9 +10,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from safetensors.torch import load_file
 
 import perpixel
 from perpixel.core.errors import UserError
+from perpixel.infer.bundle import BundleInfo, read_info, save_bundle
 from perpixel.infer.preprocessing import Preprocessing
 from perpixel.models.decouplednet import DecoupledNet
 from perpixel.train import decoupled, decoupled_samples
@@ -202,6 +205,37 @@ def test_a_whole_run_leaves_a_bundle_that_predicts(data: Path, tmp_path: Path) -
     again = train_decoupled(data, tmp_path / "again", how, {photo: ["blue"]}, lines.append)
     read = [(r.bundle / "model.safetensors").read_bytes() for r in (done, again)]
     assert read[0] == read[1]
+
+
+def test_a_classifier_serves_other_masks(data: Path, tmp_path: Path) -> None:
+    how = Decoupled(masks_per_class=1, size=(40, 40), steps=(2, 2), batch_size=2, options=SMALL)
+    train_decoupled(data, tmp_path / "one", how, say=lambda _: None)
+    later = dataclasses.replace(how, masks_per_class=2, steps=(0, 2), init=str(tmp_path / "one/classifier"))
+    done = train_decoupled(data, tmp_path / "two", later, say=lambda _: None)
+    assert done.masks == 4
+    first, second = (load_file(tmp_path / run / "best/model.safetensors") for run in ("one", "two"))
+    same = {k for k in first if torch.equal(first[k], second[k])}
+    assert all(k in same for k in first if k.startswith("classifier."))
+    assert not all(k in same for k in first if k.startswith("segmentation."))
+    assert not (tmp_path / "two/classifier").exists()
+
+
+def test_weights_that_want_blue_first_get_it(data: Path, tmp_path: Path) -> None:
+    how = Decoupled(masks_per_class=1, size=(40, 40), steps=(1, 1), batch_size=2, options=SMALL)
+    model = perpixel.build("decouplednet", 3, **SMALL)
+    info = BundleInfo(
+        network="decouplednet",
+        options=SMALL,
+        taxonomy=perpixel.Taxonomy.of(["a", "b", "c"]).to_dict(),
+        channels=3,
+        mean=(0.4, 0.5, 0.6),
+        std=(0.1, 0.1, 0.1),
+        bgr=True,
+    )
+    save_bundle(tmp_path / "caffe", model, info)
+    train_decoupled(data, tmp_path / "run", dataclasses.replace(how, init=str(tmp_path / "caffe")), say=lambda _: None)
+    kept = read_info(tmp_path / "run/best")
+    assert (kept.mean, kept.std, kept.bgr) == (info.mean, info.std, True)
 
 
 def test_a_class_that_does_not_exist_is_named(data: Path, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def train(
             }
             changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
             if crop:
-                changes["data.crop"] = _size(crop)
+                changes["data.crop"] = size(crop)
             chosen = chosen.changed({**changes, **assignments(set_ or [])})
             trained = train_run(chosen, out or _new_folder(data, chosen.model.name), reporter)
     if report and os.environ.get("RANK", "0") == "0":  # under torchrun one process writes it
@@ -85,7 +85,7 @@ def _new_folder(data: str, model: str) -> Path:
     return folder
 
 
-def _size(text: str) -> list[int]:
+def size(text: str) -> list[int]:
     parts = text.lower().split("x")
     if len(parts) not in (1, 2) or not all(p.isdigit() and int(p) for p in parts):
         raise UserError(f'--crop takes HEIGHTxWIDTH in pixels, such as 352x480; got "{text}"')

@@ -33,7 +33,7 @@ from perpixel.data.loader import TrainingSet
 from perpixel.data.statistics import infer_taxonomy, measure_images
 from perpixel.infer.bundle import BundleInfo, save_bundle
 from perpixel.infer.evaluate import evaluate
-from perpixel.infer.predictor import Predictor
+from perpixel.infer.predictor import Predictor, pick_device
 from perpixel.infer.preprocessing import Preprocessing
 from perpixel.models import build
 from perpixel.models.decouplednet import DecoupledNet
@@ -48,8 +48,11 @@ from perpixel.train.decoupled_samples import (
     views,
     with_more,
 )
+from perpixel.train.initial import expected_pixels, start_from
 from perpixel.train.optimise import learning_rate, make_optimiser
 from perpixel.train.recipe import OptimiserPart
+
+NETWORK = "decouplednet"
 
 SGD = OptimiserPart(name="sgd", lr=0.01, momentum=0.9, weight_decay=5e-4, clip_norm=None)
 """The authors' optimiser of stage 2."""
@@ -64,12 +67,13 @@ class Decoupled:
     Args:
         masks_per_class: of how many images for each class the masks may be used; fewer where there are fewer.
         size: (H, W) of the samples; images are held in memory with the shorter side of these as theirs.
-        steps: of stage 1 and of stage 2.
+        steps: of stage 1 and of stage 2; 0 leaves a stage out, as for a classifier that `init` brings.
         batch_size: of both.
         least_share: of an image's labelled pixels, what a class needs to count as there.
         optimisers: of stage 1 and of stage 2, as in a recipe; each goes through its whole schedule. AdamW serves stage 2
             badly: its weights start small in front of batch norms.
         options: of the network, as `perpixel.build("decouplednet", ...)` takes them.
+        init: a run or a bundle whose weights to start from, those that fit: a `classifier` of an earlier run, or VGG-16's.
         seed: of the weights, of which masks are taken, and of every sample.
     """
 
@@ -80,6 +84,7 @@ class Decoupled:
     least_share: float = 0.0
     optimisers: tuple[OptimiserPart, OptimiserPart] = (OptimiserPart(), SGD)
     options: Mapping[str, Any] = field(default_factory=dict)
+    init: str | None = None
     seed: int = 0
 
 
@@ -98,11 +103,13 @@ def train_decoupled(
     how: Decoupled | None = None,
     more: Mapping[Path, Collection[str]] | None = None,
     say: Say = print,
+    device: str = "auto",
 ) -> DecoupledRun:
     """Trains `decouplednet` on a data folder and leaves a bundle in `out/best`, for `perpixel evaluate` and `predict`.
 
     Of the train split's masks, those of `masks_per_class` images a class are used as masks; of all others only which
-    classes they hold. `more` names images that have no mask at all, and the classes that each shows.
+    classes they hold. `more` names images that have no mask at all, and the classes that each shows. What stage 1 gave is
+    left in `out/classifier`: with it as `init` and no steps of stage 1, other masks need stage 2 alone.
 
     Example:
         >>> from perpixel.train.decoupled import Decoupled, train_decoupled
@@ -116,31 +123,37 @@ def train_decoupled(
     samples, val = dataset.split("train"), dataset.splits.get("val", ())
     taxonomy = dataset.taxonomy or infer_taxonomy([*samples, *val])
     found = measure_images(samples, taxonomy)
-    preprocessing = Preprocessing(found.channels, found.mean, found.std, min(how.size))
+    pixels = expected_pixels(how.init, NETWORK, found.channels) or (found.mean, found.std, False)
+    preprocessing = Preprocessing(found.channels, pixels[0], pixels[1], min(how.size), bgr=pixels[2])
     torch.manual_seed(how.seed)
-    model = build("decouplednet", taxonomy.num_classes, found.channels, **how.options)
+    model = build(NETWORK, taxonomy.num_classes, found.channels, **how.options)
     assert isinstance(model, DecoupledNet)
+    if how.init:
+        say(start_from(model, how.init))
+    model.to(pick_device(device))
     reader = TrainingSet(samples, taxonomy, views(how.size), how.seed, found.channels, min(how.size))
     weak, strong = weak_and_strong(reader, model.background, how)
     if more:
         weak = with_more(weak, more, taxonomy, model.background, preprocessing)
     say(f"data      {len(weak.images)} images with classes, {len(strong.images)} of them with masks")
-    train_classifier(model, preprocessing, weak, how, say)
-    train_segmentation(model, preprocessing, strong, how, say)
-    mean_iou, metrics = math.nan, {}
-    if val:
-        measured = evaluate(Predictor(model, preprocessing, taxonomy), val, taxonomy, ("confusion",))
-        mean_iou, metrics = measured.evaluation.confusion.mean_iou, {**measured.results, "split": "val"}
-        say(f"val       mIoU {mean_iou:.3f} over {len(val)} images")
     info = BundleInfo(
-        network="decouplednet",
+        network=NETWORK,
         options=dict(how.options),
         taxonomy=taxonomy.to_dict(),
         **preprocessing.to_dict(),
         training={"steps": list(how.steps), "masks": len(strong.images), "images": len(weak.images)},
-        metrics=metrics,
         data={"name": dataset.name, "licence": dataset.licence, "train_images": len(weak.images)},
     )
+    train_classifier(model, preprocessing, weak, how, say)
+    if how.steps[0]:
+        say(f"classes   {save_bundle(Path(out) / 'classifier', model, info)}: segments nothing yet; for --from")
+    train_segmentation(model, preprocessing, strong, how, say)
+    mean_iou = math.nan
+    if val:
+        measured = evaluate(Predictor(model, preprocessing, taxonomy, device=device), val, taxonomy, ("confusion",))
+        mean_iou = measured.evaluation.confusion.mean_iou
+        info = info.model_copy(update={"metrics": {**measured.results, "split": "val"}})
+        say(f"val       mIoU {mean_iou:.3f} over {len(val)} images")
     return DecoupledRun(save_bundle(Path(out) / "best", model.eval(), info), len(strong.images), mean_iou)
 
 
@@ -156,14 +169,15 @@ def weak_and_strong(reader: TrainingSet, background: int, how: Decoupled) -> tup
 def train_classifier(model: DecoupledNet, preprocessing: Preprocessing, weak: Weak, how: Decoupled, say: Say) -> None:
     """Stage 1: the classifier learns which classes an image shows, from nearly the whole of it; then it is frozen."""
     rng = np.random.default_rng((how.seed, 1))
+    device = next(model.parameters()).device
     model.train()
     model.classifier.requires_grad_(True)
 
     def loss() -> Tensor:
         chosen = rng.integers(len(weak.images), size=how.batch_size)
         seen = [nearly_whole(weak.images[i], None, how.size, rng)[0] for i in chosen]
-        scores = model.classify(preprocessing.normalise(torch.stack(seen))).scores
-        return F.binary_cross_entropy_with_logits(scores, weak.present[torch.from_numpy(chosen)].to(scores.dtype))
+        scores = model.classify(preprocessing.normalise(torch.stack(seen).to(device))).scores
+        return F.binary_cross_entropy_with_logits(scores, weak.present[torch.from_numpy(chosen)].to(scores))
 
     descend(model.classifier, loss, how.steps[0], how.optimisers[0], "classes", say)
     model.classifier.requires_grad_(False)
@@ -178,6 +192,7 @@ def train_segmentation(
         UserError: no mask has a class beside the background.
     """
     rng = np.random.default_rng((how.seed, 2))
+    device = next(model.parameters()).device
     classes = model.classifier.score.out_channels
     usable = [i for i, x in enumerate(strong.labels) if classes_of(x, classes + 1, 0.0).any()]
     if not usable:
@@ -189,7 +204,7 @@ def train_segmentation(
         drawn = [
             one_mask(strong, usable[rng.integers(len(usable))], classes, how.size, rng) for _ in range(how.batch_size)
         ]
-        images, targets, chosen = (torch.stack(x) for x in zip(*drawn, strict=True))
+        images, targets, chosen = (torch.stack(x).to(device) for x in zip(*drawn, strict=True))
         with torch.no_grad():
             seen = model.classify(preprocessing.normalise(images))
         logits = model.segment(seen, torch.sigmoid(seen.scores) * chosen)

@@ -44,6 +44,20 @@ def start_from(model: nn.Module, source: str | Path) -> str:
     )
 
 
+def expected_pixels(
+    source: str | None, network: str, channels: int
+) -> tuple[tuple[float, ...], tuple[float, ...], bool] | None:
+    """Mean, standard deviation and whether blue comes first, as the weights of `start_from` expect them of an image.
+
+    None without a source, and for one of another network or of other channels: then the images' own are right.
+    """
+    if source is None:
+        return None
+    info = read_info(find_bundle(source))
+    same = info.network == network and info.channels == channels
+    return (info.mean, info.std, info.bgr) if same else None
+
+
 def _listed(what: str, names: Sequence[str]) -> str:
     if not names:
         return ""

@@ -18,11 +18,12 @@ from perpixel.data.folders import Dataset, Sample, open_dataset
 from perpixel.data.loader import TrainingSet
 from perpixel.data.statistics import ClassCounts, ImageStatistics, count_classes, infer_taxonomy, measure_images
 from perpixel.data.transforms import Augmentation
-from perpixel.infer.bundle import BundleInfo, find_bundle, read_info
+from perpixel.infer.bundle import BundleInfo
 from perpixel.infer.preprocessing import Preprocessing
 from perpixel.labels import Taxonomy
 from perpixel.losses import WeightedSum, build_loss, class_weights
 from perpixel.models import build
+from perpixel.train.initial import expected_pixels
 from perpixel.train.recipe import Recipe
 
 
@@ -133,11 +134,8 @@ def make_plan(recipe: Recipe, dataset: Dataset | None = None) -> Plan:
 
 def _pixels(recipe: Recipe, found: ImageStatistics) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
     """Mean, std and whether blue comes first: as weights to start from expect them, else as measured on the images."""
-    if recipe.init and recipe.data.mean is None:
-        info = read_info(find_bundle(recipe.init))
-        if info.network == recipe.model.name and info.channels == found.channels:
-            return info.mean, info.std, info.bgr
-    return found.mean, found.std, False
+    own = (found.mean, found.std, False)
+    return own if recipe.data.mean else expected_pixels(recipe.init, recipe.model.name, found.channels) or own
 
 
 def _resolved(
