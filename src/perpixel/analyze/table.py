@@ -100,12 +100,15 @@ def read_measured() -> dict[str, Measurement]:
 
 
 def giga(multiply_adds: int | None) -> str:
-    """In 10^9, three digits.
+    """In 10^9, three digits or all before the point.
 
-    >>> giga(838_885_376), giga(190_243_910_032), giga(None)
-    ('0.839 G', '190 G', 'not counted')
+    >>> giga(838_885_376), giga(190_243_910_032), giga(2_319_266_217_984), giga(None)
+    ('0.839 G', '190 G', '2,319 G', 'not counted')
     """
-    return "not counted" if multiply_adds is None else f"{multiply_adds / 1e9:.3g} G"
+    if multiply_adds is None:
+        return "not counted"
+    billions = multiply_adds / 1e9
+    return f"{billions:,.0f} G" if billions >= 1000 else f"{billions:.3g} G"
 
 
 def camvid(measured: Mapping[str, Measurement], name: str) -> str:
@@ -123,6 +126,7 @@ change neither this page nor the first file by hand. `perpixel models` shows the
 - Parameters: all weights, fixed ones too. A test holds each count to the authors' code where that could be counted.
 - Multiply-adds: one image of {SIZE[0]}x{SIZE[1]}, in 10^9; convolutions, linear layers and matrix products. "FLOPs" are twice
   as many. Borders that a network adds by itself count (U-Net, FCN and the dilated networks add wide ones).
+  DecoupledNet passes once for each class that it sees: counted as if it saw all.
 - Stride: image pixels a side for one place of the map on which scores are computed, before the last fixed upsampling.
 - How a network is trained by its paper: its recipe in `recipes/`, with the published figure.
 - CamVid mIoU: dataset-level, over 11 classes, [as here defined](miou.md), trained on the train split alone.

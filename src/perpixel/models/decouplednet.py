@@ -140,7 +140,7 @@ class DecoupledNet(nn.Module):
         background = self.segment(seen, p * there).softmax(1)[:, :1]
         maps = [background]
         for i in range(p.shape[1]):
-            if torch.compiler.is_compiling() or there[:, i].any():
+            if torch.compiler.is_compiling() or p.is_meta or there[:, i].any():  # without values, every class is there
                 alone = F.one_hot(torch.tensor(i, device=p.device), p.shape[1])
                 maps.append(self.segment(seen, p * alone).softmax(1)[:, 1:] * there[:, i, None, None, None])
             else:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from perpixel.core.errors import UserError
+from perpixel.train.muon import Muon
 from perpixel.train.recipe import OptimiserPart
 
 TRUNKS = {"backbone", "encoder", "trunk"}
@@ -13,7 +14,7 @@ TRUNKS = {"backbone", "encoder", "trunk"}
 
 
 def make_optimiser(model: nn.Module, how: OptimiserPart) -> torch.optim.Optimizer:
-    """AdamW, Adam or SGD over the trainable parameters, in groups that differ in decay and in "factor", of the rate.
+    """AdamW, Adam, SGD or Muon over the trainable parameters, in groups that differ in decay and in "factor", of the rate.
 
     Raises:
         UserError: head_lr for a network without a part that is named as a backbone.
@@ -31,6 +32,8 @@ def make_optimiser(model: nn.Module, how: OptimiserPart) -> torch.optim.Optimize
     ]
     if how.name == "sgd":
         return torch.optim.SGD(described, how.lr, momentum=how.momentum)
+    if how.name == "muon":
+        return Muon(described, how.lr)
     kind = torch.optim.AdamW if how.name == "adamw" else torch.optim.Adam
     return kind(described, how.lr)
 

@@ -82,13 +82,14 @@ class LossPart(Part):
 class OptimiserPart(Part):
     """How weights move. warmup and milestones are shares of all steps; "step" multiplies the rate by gamma at each milestone.
 
-    adam adds the decay to the gradient, adamw takes it off the weights. decay: "matrices" leaves out biases and norms, "all"
+    adam adds the decay to the gradient, adamw takes it off the weights, and so does muon (`perpixel.train.muon`), which needs
+    the fewest steps from scratch; momentum is sgd's. decay: "matrices" leaves out biases and norms, "all"
     leaves out nothing. head_lr multiplies the rate of what is not in the backbone, bias_lr that of the biases of
     convolutions and linear layers.
     clip_norm bounds the gradient's length. A loss that is a sum over pixels (FCN's) has a long one: it needs None.
     """
 
-    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    name: Literal["adamw", "adam", "sgd", "muon"] = "adamw"
     lr: PositiveFloat = 1e-3
     weight_decay: float = Field(1e-2, ge=0)
     decay: Literal["matrices", "all"] = "matrices"
