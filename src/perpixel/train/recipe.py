@@ -213,6 +213,9 @@ MODEL_DEFAULTS: dict[str, dict[str, Any]] = {
     "fpn": {"optimiser.lr": 5e-4},
     # logits of stride 8: larger images in prediction give thin things more cells (benchmarks/camvid.md)
     "fast_scnn": {"optimiser.lr": 2e-3, "data.predict_scale": 1.5},
+    # deep and thin: Muon needs a fraction of AdamW's steps (benchmarks/realtime.md)
+    "enet": {"optimiser.name": "muon", "optimiser.lr": 1e-2, "batch_size": 4, "data.predict_scale": 0.95},
+    "erfnet": {"optimiser.name": "muon", "optimiser.lr": 1e-2, "batch_size": 4, "data.predict_scale": 0.95},
 }
 """Where a network wants something else than the general defaults when no recipe is given."""
 
