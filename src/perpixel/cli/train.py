@@ -86,6 +86,11 @@ def _new_folder(data: str, model: str) -> Path:
 
 
 def size(text: str) -> list[int]:
+    """What --crop was given: HxW, or one number for both sides, as [H, W].
+
+    Raises:
+        UserError: anything else.
+    """
     parts = text.lower().split("x")
     if len(parts) not in (1, 2) or not all(p.isdigit() and int(p) for p in parts):
         raise UserError(f'--crop takes HEIGHTxWIDTH in pixels, such as 352x480; got "{text}"')

@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import nn
 
 from perpixel.core.errors import UserError
+from perpixel.data.statistics import ImageStatistics
 from perpixel.infer.bundle import WEIGHTS, find_bundle, read_info, read_weights
 
 NAMED = 4
@@ -45,17 +46,17 @@ def start_from(model: nn.Module, source: str | Path) -> str:
 
 
 def expected_pixels(
-    source: str | None, network: str, channels: int
-) -> tuple[tuple[float, ...], tuple[float, ...], bool] | None:
-    """Mean, standard deviation and whether blue comes first, as the weights of `start_from` expect them of an image.
+    source: str | None, network: str, found: ImageStatistics
+) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
+    """Mean, standard deviation and whether blue comes first: as the weights of `start_from` expect them of an image.
 
-    None without a source, and for one of another network or of other channels: then the images' own are right.
+    Without a source, and with one of another network or of other channels, those that were `found` in the images.
     """
-    if source is None:
-        return None
-    info = read_info(find_bundle(source))
-    same = info.network == network and info.channels == channels
-    return (info.mean, info.std, info.bgr) if same else None
+    if source:
+        info = read_info(find_bundle(source))
+        if info.network == network and info.channels == found.channels:
+            return info.mean, info.std, info.bgr
+    return found.mean, found.std, False
 
 
 def _listed(what: str, names: Sequence[str]) -> str:

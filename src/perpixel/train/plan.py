@@ -16,7 +16,7 @@ import perpixel
 from perpixel.core.errors import UserError
 from perpixel.data.folders import Dataset, Sample, open_dataset
 from perpixel.data.loader import TrainingSet
-from perpixel.data.statistics import ClassCounts, ImageStatistics, count_classes, infer_taxonomy, measure_images
+from perpixel.data.statistics import ClassCounts, count_classes, infer_taxonomy, measure_images
 from perpixel.data.transforms import Augmentation
 from perpixel.infer.bundle import BundleInfo
 from perpixel.infer.preprocessing import Preprocessing
@@ -107,7 +107,8 @@ def make_plan(recipe: Recipe, dataset: Dataset | None = None) -> Plan:
     if not counts.labelled:
         raise UserError(f"{dataset.root}: every pixel of the training masks is ignored; there is nothing to learn from")
     found = measure_images(train, taxonomy)
-    recipe = _resolved(recipe, *_pixels(recipe, found), found.median_size)
+    init = recipe.init if recipe.data.mean is None else None
+    recipe = _resolved(recipe, *expected_pixels(init, recipe.model.name, found), found.median_size)
     data = recipe.data
     preprocessing = Preprocessing(
         found.channels, data.mean or (), data.std or (), data.short_side, data.predict_scale, bool(data.bgr)
@@ -130,12 +131,6 @@ def make_plan(recipe: Recipe, dataset: Dataset | None = None) -> Plan:
         loss=build_loss(recipe.loss.terms, weights, recipe.loss.aux_weight, recipe.loss.presence_weight),
         weights=tuple(float(w) for w in weights),
     )
-
-
-def _pixels(recipe: Recipe, found: ImageStatistics) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
-    """Mean, std and whether blue comes first: as weights to start from expect them, else as measured on the images."""
-    own = (found.mean, found.std, False)
-    return own if recipe.data.mean else expected_pixels(recipe.init, recipe.model.name, found.channels) or own
 
 
 def _resolved(

@@ -82,8 +82,8 @@ class LossPart(Part):
 class OptimiserPart(Part):
     """How weights move. warmup and milestones are shares of all steps; "step" multiplies the rate by gamma at each milestone.
 
-    adam adds the decay to the gradient, adamw takes it off the weights, and so does muon (`perpixel.train.muon`), which needs
-    the fewest steps from scratch; momentum is sgd's. decay: "matrices" leaves out biases and norms, "all"
+    adam adds the decay to the gradient, adamw takes it off the weights, and so does muon (`perpixel.train.muon`), which
+    needed the fewest steps for ENet from scratch; momentum is sgd's. decay: "matrices" leaves out biases and norms, "all"
     leaves out nothing. head_lr multiplies the rate of what is not in the backbone, bias_lr that of the biases of
     convolutions and linear layers.
     clip_norm bounds the gradient's length. A loss that is a sum over pixels (FCN's) has a long one: it needs None.
@@ -207,6 +207,7 @@ def _all_keys() -> list[str]:
     return [*parts, *nested]
 
 
+_DEEP_AND_THIN = {"optimiser.name": "muon", "optimiser.lr": 1e-2, "batch_size": 4, "data.predict_scale": 0.95}
 MODEL_DEFAULTS: dict[str, dict[str, Any]] = {
     # no normalisation layers: a smaller rate, and a batch that valid convolutions leave memory for
     "unet": {"optimiser.lr": 1e-4, "batch_size": 2},
@@ -214,8 +215,8 @@ MODEL_DEFAULTS: dict[str, dict[str, Any]] = {
     # logits of stride 8: larger images in prediction give thin things more cells (benchmarks/camvid.md)
     "fast_scnn": {"optimiser.lr": 2e-3, "data.predict_scale": 1.5},
     # deep and thin: Muon needs a fraction of AdamW's steps (benchmarks/realtime.md)
-    "enet": {"optimiser.name": "muon", "optimiser.lr": 1e-2, "batch_size": 4, "data.predict_scale": 0.95},
-    "erfnet": {"optimiser.name": "muon", "optimiser.lr": 1e-2, "batch_size": 4, "data.predict_scale": 0.95},
+    "enet": _DEEP_AND_THIN,
+    "erfnet": _DEEP_AND_THIN,
 }
 """Where a network wants something else than the general defaults when no recipe is given."""
 
