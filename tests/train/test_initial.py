@@ -122,7 +122,7 @@ def test_pixels_are_as_the_first_weights_expect_them(tiny: Recipe, tmp_path: Pat
     )
     plan = make_plan(tiny.changed({"init": str(first)}))
     assert plan.preprocessing.bgr and plan.preprocessing.mean == mean and plan.preprocessing.std == std
-    assert plan.bundle_info({}, {}).bgr
+    assert plan.bundle_info({}, {}).preprocessing.bgr
     again = make_plan(load_recipe_of(plan.recipe, tmp_path))
     assert again.preprocessing == plan.preprocessing
     other = make_plan(tiny.changed({"init": str(first), "data.mean": [0.5] * 3, "data.std": [0.5] * 3}))
