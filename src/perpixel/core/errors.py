@@ -11,6 +11,13 @@ class UserError(ValueError):
     """
 
 
+class Interrupted(Exception):
+    """Long work was told to stop (Ctrl-C or SIGTERM) and has saved what it goes on from.
+
+    The command line exits with 75.
+    """
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint for a wrong name, or nothing when no known name is close.
 

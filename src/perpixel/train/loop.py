@@ -22,7 +22,7 @@ from torch import Tensor
 
 from perpixel.bundle import find_bundle, save_bundle
 from perpixel.bundle.network import without_download
-from perpixel.core.errors import UserError, nearest
+from perpixel.core.errors import Interrupted, UserError, nearest
 from perpixel.core.files import write_text
 from perpixel.core.memory import keep_freed_memory
 from perpixel.core.reporter import Reporter, Silent, clock
@@ -41,10 +41,6 @@ from perpixel.train.setup import Plan, computes_in_bf16, environment, make_plan
 EVALUATIONS = 10
 MEASURED_STEPS = 8
 COLUMNS = ("step", "epoch", "loss", "lr", "images_per_second", "seconds", "val_mean_iou", "val_pixel_accuracy")
-
-
-class Interrupted(Exception):
-    """Ctrl-C or SIGTERM; a checkpoint was saved."""
 
 
 @dataclass
