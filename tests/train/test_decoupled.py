@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from perpixel.train.decoupled import Decoupled, train_decoupled
+from perpixel.train.decoupled_samples import Strong, Weak
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -18,8 +20,6 @@ from perpixel.bundle.preprocessing import Preprocessing
 from perpixel.core.errors import UserError
 from perpixel.models.decouplednet import DecoupledNet
 from perpixel.train import decoupled, decoupled_samples
-from perpixel.train.decoupled import Decoupled, train_decoupled
-from perpixel.train.decoupled_samples import Strong, Weak
 
 SMALL = {"width": 2, "window": 2, "batch_norm": True}
 GREY = Preprocessing(3, (0.5,) * 3, (0.25,) * 3)

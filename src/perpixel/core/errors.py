@@ -11,13 +11,6 @@ class UserError(ValueError):
     """
 
 
-class Interrupted(Exception):
-    """Long work was told to stop (Ctrl-C or SIGTERM) and has saved what it goes on from.
-
-    The command line exits with 75.
-    """
-
-
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint for a wrong name, or nothing when no known name is close.
 
@@ -28,3 +21,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f' Did you mean "{close[0]}"?' if close else ""
+
+
+class Interrupted(Exception):
+    """Ctrl-C or SIGTERM came; what can be gone on from was saved. The command line exits with 75."""
