@@ -6,8 +6,9 @@ uint8, uint16   the other one   the same share of the full scale, 255 or 65535
 uint8, uint16   float32         the same share, if all of it lies in [0, 1]; else it is refused
 
 Where the range of the training images is known, an image whose average lies beyond it by more than the range's width is
-refused; one of another type also where it varies by less than a 20th of it. So bytes stored as 16 bits, or 12-bit counts for a
-model of bytes, are not taken for a dark image. Images of bytes for a model of bytes are always taken as they are.
+refused. So is one of another type that varies by less than 0.3 of that range (by the full scale), or whose type cannot hold
+half of it (as counts): bytes stored as 16 bits, or 12-bit counts, are not taken for a dark image of bytes. Bytes for a model of
+bytes are always taken as they are.
 """
 
 import numpy as np
@@ -16,7 +17,7 @@ from perpixel.core.errors import UserError
 from perpixel.core.image import Array
 
 FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
-_LEAST_SPREAD = 0.05  # of the trained range
+_LEAST_SPREAD = 0.3  # of the trained range
 
 
 def in_trained_numbers(
@@ -46,15 +47,16 @@ def in_trained_numbers(
 
 
 def _is_plausible(image: Array, dtype: str, value_range: tuple[float, float]) -> bool:
-    """Whether an image lies about where the training images lay: as shares of the full scale, or as counts for floats."""
-    counts = dtype == "float32"
+    """Whether an image lies about where the training images lay: as counts for floats, else as shares of the full scale."""
+    counts, own = dtype == "float32", FULL_SCALE[image.dtype.name]
     low, high = (v if counts else v / FULL_SCALE[dtype] for v in value_range)
-    scale = 1.0 if counts else FULL_SCALE[image.dtype.name]
-    width, mean = high - low, float(image.mean(dtype=np.float64)) / scale
+    width, mean = high - low, float(image.mean(dtype=np.float64)) / (1.0 if counts else own)
     if not low - width <= mean <= high + width:
         return False
-    spread = (float(image.max()) - float(image.min())) / scale
-    return image.dtype == dtype or spread == 0 or spread >= _LEAST_SPREAD * width
+    if image.dtype == dtype:
+        return True
+    spread = (float(image.max()) - float(image.min())) / own
+    return 2 * own >= high if counts else spread == 0 or spread >= _LEAST_SPREAD * width
 
 
 def _refusal(
