@@ -79,3 +79,13 @@ def test_without_a_known_range_only_the_type_counts() -> None:
     assert in_trained_numbers(COUNTS, "float32", None).dtype == np.float32
     with pytest.raises(UserError, match=r"trained on uint8 images, this one is float32"):
         in_trained_numbers(BYTES.astype(np.float32), "uint8", None)
+
+
+def test_an_image_may_be_darker_or_brighter_by_the_width_of_what_was_seen() -> None:
+    for value, fits in ((500, False), (2100, True), (3000, True), (4900, True), (5100, False)):
+        image = np.full((4, 4, 1), value, np.uint16)
+        if fits:
+            assert in_trained_numbers(image, "uint16", (3000, 4000)) is image
+        else:
+            with pytest.raises(UserError, match="trained on uint16 images of 3000 to 4000"):
+                in_trained_numbers(image, "uint16", (3000, 4000))
