@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from perpixel.core.errors import UserError
+
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 _LEFTOVER = re.compile(r"\..+?(?:\.(\d+))?\.partial(?:\.[^.]*)?", re.DOTALL)
-_LONGEST_NAME = 255  # bytes, on every usual file system
+LONGEST_NAME = 255
+"""Bytes of a file's name, on every usual file system."""
 
 
 @contextmanager
@@ -34,9 +37,9 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         os.replace(aside, path)
         flush(path.parent)
     except OSError as error:
-        if error.filename is None or Path(os.fsdecode(error.filename)) == aside:
-            error.filename, error.filename2 = str(path), None  # what the user knows of
-        raise
+        if error.errno is None or (error.filename is not None and Path(os.fsdecode(error.filename)) != aside):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error  # the name that the user knows of
     finally:
         aside.unlink(missing_ok=True)
 
@@ -44,7 +47,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 def _aside(path: Path) -> Path:
     """A hidden name beside a file, with its ending, by which writers choose their format."""
     end = f".{os.getpid()}.partial{path.suffix}"
-    if len(os.fsencode(f".{path.name}{end}")) > _LONGEST_NAME:
+    if len(os.fsencode(f".{path.name}{end}")) > LONGEST_NAME:
         return path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}{end}")
     return path.with_name(f".{path.name}{end}")
 
@@ -98,6 +101,21 @@ def _is_anothers(pid: str | None) -> bool:
     except OSError as error:
         return error.errno == errno.EPERM  # another user's
     return True
+
+
+def ready(file: str | Path) -> None:
+    """Makes the folder of a file that long work will write at its end, so that it is not in vain.
+
+    Raises:
+        UserError: `file` is a folder.
+        OSError: the folder cannot be made or written to, or the name is too long.
+    """
+    file = Path(file)
+    if file.is_dir():
+        raise UserError(f"{file} is a folder; give the name of a file in it")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    _aside(file).touch()
+    _aside(file).unlink()
 
 
 def sha256_file(path: str | Path) -> str:

@@ -2,7 +2,8 @@
 
 import io
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from perpixel.core.errors import UserError
-from perpixel.core.files import atomic_write, write_text
+from perpixel.core.files import LONGEST_NAME, atomic_write, write_text
 from perpixel.core.image import Array
 from perpixel.labels import Taxonomy
 
@@ -105,24 +106,37 @@ class Prediction:
     def save(self, folder: str | Path, stem: str, probabilities: bool = False) -> dict[str, str]:
         """Writes `stem.png` (label indices with the classes' palette), `stem_overlay.jpg`, `stem.json`, of a sampled prediction
         `stem_uncertainty.png` (grey, 255 is a standard deviation of 0.5), and on request `stem_probabilities.npy`
-        (K, H, W) float16. Each is written whole or not at all; the names written are returned."""
+        (K, H, W) float16. Each is written whole or not at all; the names written are returned.
+
+        Raises:
+            UserError: a name would be too long for a file system.
+            OSError: the disk is full or the folder cannot be written to.
+        """
         folder = Path(folder)
+        files = {"labels": f"{stem}.png", "overlay": f"{stem}_overlay.jpg"}
+        files |= {"uncertainty": f"{stem}_uncertainty.png"} if self.mean_variance is not None else {}
+        files |= {"probabilities": f"{stem}_probabilities.npy"} if probabilities else {}
+        files["summary"] = f"{stem}.json"
+        _refuse_long(files.values())
         folder.mkdir(parents=True, exist_ok=True)
         indexed = Image.fromarray(self.labels)
         indexed.putpalette(self.taxonomy.palette.ravel().tolist())
-        files = {"labels": f"{stem}.png", "overlay": f"{stem}_overlay.jpg", "summary": f"{stem}.json"}
         _save_picture(indexed, folder / files["labels"])
         _save_picture(self.overlay(), folder / files["overlay"], quality=92)
         if self.mean_variance is not None:
-            files["uncertainty"] = f"{stem}_uncertainty.png"
             grey = Image.fromarray((510 * np.sqrt(self.mean_variance)).astype(np.uint8))
             _save_picture(grey, folder / files["uncertainty"])
         if probabilities:
-            files["probabilities"] = f"{stem}_probabilities.npy"
             with atomic_write(folder / files["probabilities"]) as aside, open(aside, "wb") as file:
                 np.save(file, self.probabilities.astype(np.float16))
         write_text(folder / files["summary"], json.dumps(self.summary(), indent=2) + "\n")
         return files
+
+
+def _refuse_long(names: Iterable[str]) -> None:
+    length = max(len(os.fsencode(name)) for name in names)
+    if length > LONGEST_NAME:
+        raise UserError(f"the name of a result would have {length} bytes, {LONGEST_NAME} at most; rename the image")
 
 
 def _save_picture(picture: Image.Image, file: Path, **how: Any) -> None:

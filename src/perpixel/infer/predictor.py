@@ -107,7 +107,13 @@ class Predictor:
         return f"Predictor({network}, {k} classes ({listed}), {self.preprocessing.channels} channels, {self.device})"
 
     def predict(
-        self, image: ImageLike, flip: bool = False, tile: int = TILE, samples: int = 0, probabilities: bool = False
+        self,
+        image: ImageLike,
+        flip: bool = False,
+        tile: int = TILE,
+        samples: int = 0,
+        probabilities: bool = False,
+        name: str = "",
     ) -> Prediction:
         """What the network says of one image.
 
@@ -119,13 +125,14 @@ class Predictor:
                 probabilities counts; their variance says how sure it is (Bayesian SegNet).
             probabilities: keep them, K times 4 bytes a pixel. Without it they are computed anew where they are looked at, and
                 memory holds the labels and one tile's probabilities at a time.
+            name: what to call the image in an error; a path's own unless given.
 
         Raises:
             UserError: the file cannot be read, its channels or numbers do not fit the model, or samples of a model without
                 dropout.
         """
         array = as_array(image)
-        where = str(image) if isinstance(image, str | Path) else "image"
+        where = name or (str(image) if isinstance(image, str | Path) else "image")
         question = Question(array, where, flip, tile, samples)
         answer = self.answer(question, probabilities)
         kept = answer.probabilities
