@@ -51,7 +51,9 @@ def simulate(
 def test_the_clock_is_held(step: float, judging: float) -> None:
     """600 seconds within about half a step, the last evaluation included; the share rises from 0 to nearly 1."""
     p, judged, shares = simulate(by_clock(600, judging), step, judging)
-    assert p.clock == pytest.approx(600, abs=0.55 * step)
+    assert (
+        -judging <= p.clock - 600 + 0.55 * step <= 1.1 * step
+    )  # one evaluation less where it would come twice at the end
     assert judged[-1] == p.step
     assert shares[0] == 0
     assert shares == sorted(shares)
