@@ -27,10 +27,10 @@ NAMES = sorted(RECIPES)
 FAMILIES = """
     bayesian_segnet camvid_realtime camvid_realtime_fine deconvnet decouplednet deeplabv3 deeplabv3plus deformable_deeplab
     dilated_frontend dilation8 drn_c_26 drn_d_105 drn_d_22 encnet enet enet_encoder erfnet erfnet_encoder fast_scnn
-    fast_scnn_camvid fast_scnn_camvid_fine fcn fcn16s fcn32s fcn8s fcn8s_at_once fpn hrnet_w18 hrnet_w48 hrnet_w48_ohem
+    fast_scnn_camvid fast_scnn_camvid_fine fcn16s fcn32s fcn8s fcn8s_at_once fcn_resnet fpn hrnet_w18 hrnet_w48 hrnet_w48_ohem
     parsenet pspnet segformer segnet segnet_basic unet
 """.split()
-WITHOUT = {"multi_scale", "dilated_resnet"}
+WITHOUT = {"multi_scale", "drn_timm"}
 """Networks around other networks: they are trained as what is in them."""
 
 

@@ -9,9 +9,9 @@ from PIL import Image
 
 from perpixel.core.errors import UserError
 from perpixel.infer import Predictor, Preprocessing
+from perpixel.infer.monte_carlo import RunningMoments
 from perpixel.labels import Taxonomy
 from perpixel.models import build
-from perpixel.models.monte_carlo import RunningMoments
 
 
 @pytest.fixture(scope="module")
