@@ -10,6 +10,7 @@ class Case:
 
     `small` are the options of a variant quick enough for the tests of behaviour; without it the case is only counted.
     `like` names a network of the same file with other numbers of layers: its behaviour is tested in this one's place.
+    `backbone` is whether a part of it is trained before, as a classifier: see `backbone_names`.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Case:
     options: dict[str, Any] = field(default_factory=dict)
     small: dict[str, Any] | None = None
     like: str | None = None
+    backbone: bool = True
 
     def __str__(self) -> str:
         return "-".join([self.name, str(self.num_classes), *(f"{key}={value}" for key, value in self.options.items())])
@@ -68,7 +70,7 @@ def drn(name: str, classifier: int, channels: int = 512, **case: Any) -> Case:
 
 CASES = (
     Case("bayesian_segnet", 11, 29_449_355, SEGNET, small={"width": 8}),
-    Case("bayesian_segnet_basic", 11, 1_416_587, SEGNET, small={"width": 16}),
+    Case("bayesian_segnet_basic", 11, 1_416_587, SEGNET, small={"width": 16}, backbone=False),
     Case("deconvnet", 21, 251_805_653, DECONVNET, small={"width": 8}),
     Case("decouplednet", 21, 173_107_906 + 134_342_484, DECOUPLED, small={"width": 8}),
     Case("deeplabv3", 21, 39_638_869, TORCHVISION),
@@ -195,7 +197,15 @@ CASES = (
     Case("segformer", 150, 84_708_694, SEGFORMER, options={"variant": "b5"}),
     Case("segnet", 11, 29_449_355, SEGNET, small={"width": 8}),
     Case("segnet", 11, 29_449_355, SEGNET, options={"packed_indices": False}),
-    Case("segnet_basic", 11, 1_416_587, SEGNET, small={"width": 16}),
-    Case("unet", 2, 31_030_658, UNET, in_channels=1, small={"width": 16}),
-    Case("unet", 11, 31_032_395, UNET, options={"padding": "same"}, small={"width": 16, "padding": "same"}),
+    Case("segnet_basic", 11, 1_416_587, SEGNET, small={"width": 16}, backbone=False),
+    Case("unet", 2, 31_030_658, UNET, in_channels=1, small={"width": 16}, backbone=False),
+    Case(
+        "unet",
+        11,
+        31_032_395,
+        UNET,
+        options={"padding": "same"},
+        small={"width": 16, "padding": "same"},
+        backbone=False,
+    ),
 )

@@ -19,8 +19,6 @@ from cases import CASES, Case
 
 SMALL = [case for case in CASES if case.small is not None]
 CLASSES = 5
-TRAINED_AS_A_WHOLE = {"bayesian_segnet_basic", "segnet_basic", "unet"}
-"""Networks of which no part is a classifier's: their papers train them from scratch."""
 
 
 def small(case: Case, in_channels: int = 3) -> nn.Module:
@@ -177,7 +175,7 @@ def test_the_backbone_is_declared(case: Case) -> None:
     inside = [{id(p) for p in model.get_submodule(name).parameters()} for name in names]
     assert all(inside)
     assert sum(map(len, inside)) == len(set().union(*inside)) < len(list(model.parameters()))
-    assert bool(names) == (case.name not in TRAINED_AS_A_WHOLE)
+    assert bool(names) == case.backbone
 
 
 @pytest.mark.parametrize("name", FORMER_NAMES)
