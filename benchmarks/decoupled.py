@@ -23,9 +23,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from perpixel import ConfusionMatrix
+from perpixel.bundle import Preprocessing
 from perpixel.core import IGNORE
 from perpixel.data.scenes import SCENES, make_scene
-from perpixel.infer.preprocessing import Preprocessing
 from perpixel.layers.unpool import max_pool
 from perpixel.models.backbones.vgg import vgg16_stages
 from perpixel.models.deconvnet import NORM_EPS

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 from typer.main import get_command
 
+from perpixel.bundle.network import without_download
 from perpixel.cli import app
 from perpixel.cli.train import assignments
-from perpixel.infer.bundle import without_download
 from perpixel.losses import build_loss, class_weights
 from perpixel.models import MODELS, build
 from perpixel.models.catalog import model_options

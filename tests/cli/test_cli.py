@@ -15,9 +15,10 @@ from PIL import Image
 
 import perpixel
 from perpixel import cli
+from perpixel.bundle import BundleInfo, save_bundle
 from perpixel.core.image import read_mask
 from perpixel.data.scenes import write_scenes
-from perpixel.infer import BundleInfo, load, save_bundle
+from perpixel.infer import load
 from perpixel.labels import Taxonomy
 from perpixel.models import MODELS, build
 from perpixel.train import Interrupted, load_recipe

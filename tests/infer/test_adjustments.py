@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from perpixel.bundle import Preprocessing
 from perpixel.core.errors import UserError
-from perpixel.infer import Predictor, Preprocessing
+from perpixel.infer import Predictor
 from perpixel.labels import Taxonomy
-from perpixel.train.plan import make_plan
 from perpixel.train.recipe import default_recipe
+from perpixel.train.setup import make_plan
 
 
 class Constant(nn.Module):

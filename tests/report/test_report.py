@@ -13,9 +13,10 @@ import torch
 import yaml
 from PIL import Image
 
+from perpixel.bundle import BundleInfo, save_bundle
 from perpixel.core.errors import UserError
 from perpixel.core.image import read_image
-from perpixel.infer import BundleInfo, load, save_bundle
+from perpixel.infer import load
 from perpixel.labels import Taxonomy
 from perpixel.models import build
 from perpixel.report import write_report

@@ -13,9 +13,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import perpixel
+from perpixel.bundle import BundleInfo, read_info, save_bundle
+from perpixel.bundle.preprocessing import Preprocessing
 from perpixel.core.errors import UserError
-from perpixel.infer.bundle import BundleInfo, read_info, save_bundle
-from perpixel.infer.preprocessing import Preprocessing
 from perpixel.models.decouplednet import DecoupledNet
 from perpixel.train import decoupled, decoupled_samples
 from perpixel.train.decoupled import Decoupled, train_decoupled
@@ -234,8 +234,8 @@ def test_weights_that_want_blue_first_get_it(data: Path, tmp_path: Path) -> None
     )
     save_bundle(tmp_path / "caffe", model, info)
     train_decoupled(data, tmp_path / "run", dataclasses.replace(how, init=str(tmp_path / "caffe")), say=lambda _: None)
-    kept = read_info(tmp_path / "run/best")
-    assert (kept.mean, kept.std, kept.bgr) == (info.mean, info.std, True)
+    kept = read_info(tmp_path / "run/best").preprocessing
+    assert (kept.mean, kept.std, kept.bgr) == (info.preprocessing.mean, info.preprocessing.std, True)
 
 
 def test_a_class_that_does_not_exist_is_named(data: Path, tmp_path: Path) -> None:

@@ -21,15 +21,15 @@ import yaml
 from PIL import Image
 
 from perpixel.core.errors import UserError
+from perpixel.core.reporter import Plain
 from perpixel.data.folders import Sample, open_dataset
 from perpixel.infer import evaluate, load
 from perpixel.losses import WeightedSum, build_loss
 from perpixel.models import MODELS, build
 from perpixel.train import Recipe, load_recipe, resume, train
-from perpixel.train import plan as plan_module
+from perpixel.train import setup as setting_up
 from perpixel.train.checkpoint import load_checkpoint
-from perpixel.train.plan import computes_in_bf16
-from perpixel.train.progress import Plain
+from perpixel.train.setup import computes_in_bf16
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "models"))  # the tests are no package
 from cases import CASES
@@ -128,14 +128,14 @@ def test_a_loss_that_is_no_number(tiny: Recipe, tmp_path: Path, monkeypatch: pyt
     """It stops at once, names the images, and leaves the evaluated weights and a checkpoint that goes on."""
     poison(monkeypatch, 10, value)  # the second half of step 5
     seen: list[tuple[str, ...]] = []
-    real = plan_module.TrainingSet.__getitem__
+    real = setting_up.TrainingSet.__getitem__
 
     def item(self: Any, key: tuple[int, int]) -> Any:
         found = real(self, key)
         seen.append((*key, found[2]))
         return found
 
-    monkeypatch.setattr(plan_module.TrainingSet, "__getitem__", item)
+    monkeypatch.setattr(setting_up.TrainingSet, "__getitem__", item)
     with pytest.raises(UserError) as caught:
         train(tiny, tmp_path)
     message = str(caught.value)
@@ -231,7 +231,7 @@ def test_other_ways_to_train(tiny: Recipe, tmp_path: Path, changes: dict[str, An
 
 @pytest.mark.parametrize("constant", [1.02, 1.2])
 def test_enet_weights_by_the_constant_of_the_recipe(tiny: Recipe, constant: float) -> None:
-    plan = plan_module.make_plan(tiny.changed({"loss.class_weights": "enet", "loss.enet_constant": constant}))
+    plan = setting_up.make_plan(tiny.changed({"loss.class_weights": "enet", "loss.enet_constant": constant}))
     masks = [np.asarray(Image.open(sample.mask)) for sample in open_dataset(tiny.data.path).split("train")]
     pixels = np.stack([sum((mask == c).sum() for mask in masks) for c in range(plan.taxonomy.num_classes)])
     expected = [1 / math.log(constant + n / pixels.sum()) if n else 1 for n in pixels]
@@ -244,7 +244,7 @@ def test_presence_is_learnt_by_its_weight(tiny: Recipe, tmp_path: Path, weight: 
     options = {"width": 4, "presence": True, "aux": True}
     changes = {"model.name": "encnet", "model.options": options, "loss.presence_weight": weight, "steps": 2}
     recipe = tiny.changed({**changes, "optimiser.weight_decay": 0, "optimiser.ema": None})
-    fresh = plan_module.make_plan(recipe).model.presence.weight
+    fresh = setting_up.make_plan(recipe).model.presence.weight
     assert train(recipe, tmp_path).best_mean_iou >= 0
     trained = load(tmp_path, device="cpu").model.presence.weight
     assert torch.equal(trained, fresh) is (weight == 0)
@@ -291,7 +291,7 @@ def test_masks_that_say_nothing(tmp_path: Path, tiny: Recipe) -> None:
 
 def test_who_computes_in_bf16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "cpuinfo"
-    monkeypatch.setattr(plan_module, "Path", lambda _: file)
+    monkeypatch.setattr(setting_up, "Path", lambda _: file)
     cpu = torch.device("cpu")
     assert not computes_in_bf16(cpu)
     for flags, wanted in (

@@ -39,7 +39,8 @@ def _table() -> list[str]:
 
 def _bundled() -> list[str]:
     """A line for each bundled model."""
-    from perpixel.infer.bundle import BUNDLED, INFO, read_info
+    from perpixel.bundle.folder import BUNDLED
+    from perpixel.bundle.info import INFO, read_info
 
     lines = []
     for folder in sorted(p for p in BUNDLED.iterdir() if (p / INFO).is_file()) if BUNDLED.is_dir() else []:

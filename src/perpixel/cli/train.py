@@ -1,7 +1,6 @@
 """perpixel train: images and masks in, a run folder out."""
 
 import os
-from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,17 +35,15 @@ def train(
     report: Annotated[bool, typer.Option(help="Write report.html at the end.")] = True,
 ) -> None:
     """Train a model. Ctrl-C saves a checkpoint and exits with 75; --resume RUN goes on."""
+    from perpixel.core.reporter import for_user
     from perpixel.train import default_recipe, load_recipe
     from perpixel.train import resume as resume_run
     from perpixel.train import train as train_run
-    from perpixel.train.progress import Bar, Plain, on_terminal
 
     overrides = (data, model, out, recipe, from_, epochs, minutes, batch_size, lr, crop, seed, set_)
     if resume is not None and any(given not in (None, []) for given in overrides):
         raise UserError("--resume RUN goes on by the recipe in RUN; leave out DATA and the other options")
-    plain = Plain()
-    bar = Bar() if on_terminal() else None
-    with bar or nullcontext(plain) as reporter:
+    with for_user("step") as reporter:
         if resume is not None:
             trained = resume_run(resume, reporter)
         else:

@@ -12,12 +12,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from perpixel.bundle import BundleInfo, Preprocessing, load_bundle
 from perpixel.core.errors import UserError
 from perpixel.core.files import atomic_write, write_text
 from perpixel.core.image import Array, image_from_pillow, read_image
-from perpixel.infer.bundle import BundleInfo, load_bundle
 from perpixel.infer.monte_carlo import sample
-from perpixel.infer.preprocessing import Preprocessing
 from perpixel.infer.tiles import tiled_logits
 from perpixel.labels import Taxonomy
 

@@ -10,13 +10,13 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import perpixel
+from perpixel.bundle.network import build_empty
 from perpixel.core.errors import UserError
 from perpixel.core.files import write_text
 from perpixel.data.folders import Dataset, Sample, open_dataset
 from perpixel.data.loader import read_pair
 from perpixel.infer import Evaluated, Predictor, evaluate, load
 from perpixel.labels import Taxonomy
-from perpixel.models import build
 from perpixel.report.charts import histogram, line_chart, reliability
 from perpixel.report.figures import (
     LEAST_SHARE,
@@ -130,9 +130,7 @@ def _parameters(run: RunFolder) -> int | None:
     """How many the network has, whether or not its weights can be read."""
     if run.info is None:
         return None
-    k, c = run.info.classes.num_classes, run.info.channels
-    model = build(run.info.network, num_classes=k, in_channels=c, **run.info.options)
-    return sum(p.numel() for p in model.parameters())
+    return sum(p.numel() for p in build_empty(run.info).parameters())
 
 
 def _title(run: RunFolder, measured: Measured | None) -> str:

@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from perpixel.bundle import BundleInfo, read_info
 from perpixel.core.errors import UserError
-from perpixel.infer import BundleInfo, read_info
 from perpixel.train import Recipe, load_recipe
 
 Row = dict[str, float]

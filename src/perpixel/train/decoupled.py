@@ -26,15 +26,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from perpixel.bundle import BundleInfo, save_bundle
+from perpixel.bundle.preprocessing import Preprocessing
 from perpixel.core import IGNORE, Size
 from perpixel.core.errors import UserError
 from perpixel.data.folders import open_dataset
 from perpixel.data.loader import TrainingSet
 from perpixel.data.statistics import infer_taxonomy, measure_images
-from perpixel.infer.bundle import BundleInfo, save_bundle
 from perpixel.infer.evaluate import evaluate
 from perpixel.infer.predictor import Predictor, pick_device
-from perpixel.infer.preprocessing import Preprocessing
 from perpixel.models import build
 from perpixel.models.decouplednet import DecoupledNet
 from perpixel.train.decoupled_samples import (
@@ -140,7 +140,7 @@ def train_decoupled(
         network=NETWORK,
         options=dict(how.options),
         taxonomy=taxonomy.to_dict(),
-        **preprocessing.to_dict(),
+        preprocessing=preprocessing,
         training={"steps": list(how.steps), "masks": len(strong.images), "images": len(weak.images)},
         data={"name": dataset.name, "licence": dataset.licence, "train_images": len(weak.images)},
     )

@@ -20,11 +20,13 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs, LoggerType, broadcast_object_list
 from torch import Tensor
 
+from perpixel.bundle import find_bundle, save_bundle
+from perpixel.bundle.network import without_download
 from perpixel.core.errors import UserError, nearest
 from perpixel.core.files import write_text
 from perpixel.core.memory import keep_freed_memory
+from perpixel.core.reporter import Reporter, Silent, clock
 from perpixel.data.loader import Batch, Stream, batches
-from perpixel.infer.bundle import find_bundle, save_bundle, without_download
 from perpixel.infer.evaluate import evaluate
 from perpixel.infer.predictor import Predictor
 from perpixel.losses import border_weights
@@ -33,9 +35,8 @@ from perpixel.train.bf16 import spare_dilated_depthwise
 from perpixel.train.checkpoint import Checkpoint, load_checkpoint, optimiser_tensors, restore_optimiser, save_checkpoint
 from perpixel.train.initial import start_from
 from perpixel.train.optimise import MovingAverage, learning_rate, make_optimiser
-from perpixel.train.plan import Plan, computes_in_bf16, environment, make_plan
-from perpixel.train.progress import Reporter, Silent, clock
 from perpixel.train.recipe import Recipe, load_recipe
+from perpixel.train.setup import Plan, computes_in_bf16, environment, make_plan
 
 EVALUATIONS = 10
 MEASURED_STEPS = 8
@@ -248,9 +249,8 @@ class _Run:
     def _evaluate_here(self) -> None:
         """Evaluates the averaged weights on whole images and keeps the best as a bundle."""
         p, predictor, began = self.progress, self._predictor(), time.monotonic()
-        measured = evaluate(
-            predictor, self.plan.val, self.plan.taxonomy, ("confusion",), progress=lambda *_: self._check_own_stop()
-        )
+        stopping = _Stopping(self._check_own_stop)
+        measured = evaluate(predictor, self.plan.val, self.plan.taxonomy, ("confusion",), report=stopping)
         confusion = measured.evaluation.confusion
         mean_iou = confusion.mean_iou if not math.isnan(confusion.mean_iou) else 0.0
         p.rows[-1].update(val_mean_iou=mean_iou, val_pixel_accuracy=confusion.pixel_accuracy)
@@ -510,3 +510,13 @@ class _Run:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+class _Stopping(Silent):
+    """Looks at every image of an evaluation whether the run was told to stop."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        self.check = check
+
+    def step(self, done: int, total: int, text: str = "") -> None:
+        self.check()

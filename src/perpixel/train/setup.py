@@ -13,13 +13,12 @@ import torch
 from torch import nn
 
 import perpixel
+from perpixel.bundle import BundleInfo, Preprocessing
 from perpixel.core.errors import UserError
 from perpixel.data.folders import Dataset, Sample, open_dataset
 from perpixel.data.loader import TrainingSet
 from perpixel.data.statistics import ClassCounts, count_classes, infer_taxonomy, measure_images
 from perpixel.data.transforms import Augmentation
-from perpixel.infer.bundle import BundleInfo
-from perpixel.infer.preprocessing import Preprocessing
 from perpixel.labels import Taxonomy
 from perpixel.losses import WeightedSum, build_loss, class_weights
 from perpixel.models import build
@@ -55,17 +54,11 @@ class Plan:
 
     def bundle_info(self, training: Mapping[str, Any], metrics: Mapping[str, Any]) -> BundleInfo:
         """The description of a bundle of this run."""
-        p = self.preprocessing
         return BundleInfo(
             network=self.recipe.model.name,
             options=self.recipe.model.options,
             taxonomy=self.taxonomy.to_dict(),
-            channels=p.channels,
-            mean=p.mean,
-            std=p.std,
-            short_side=p.short_side,
-            scale=p.scale,
-            bgr=p.bgr,
+            preprocessing=self.preprocessing,
             logit_bias=self.logit_bias,
             training=dict(training),
             metrics=dict(metrics),
