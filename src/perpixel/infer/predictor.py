@@ -1,8 +1,8 @@
 """A Predictor answers for one image at a time, at that image's own size."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,11 @@ from perpixel.bundle import BundleInfo, Preprocessing, load_bundle
 from perpixel.core import Size
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array, image_from_pillow, read_image
+from perpixel.infer.monte_carlo import sample
 from perpixel.infer.pieces import Piece, pieces
 from perpixel.infer.prediction import Prediction, Probabilities
 from perpixel.infer.tiles import GRID, Span, tiles
 from perpixel.labels import Taxonomy
-from perpixel.models.monte_carlo import RunningMoments, dropout_alone_in_training
 
 ImageLike = str | Path | Image.Image | Array
 
@@ -178,20 +178,10 @@ class Predictor:
         """Pieces (1, K, h, w) of probabilities, or (2, K, h, w) of their mean and variance where they are sampled."""
         image = self.preprocessing.resized(question.image, question.where)
         working = (image.shape[-2], image.shape[-1])
-        with ExitStack() as stack:
-            if question.samples:
-                stack.enter_context(dropout_alone_in_training(self.model))
-                stack.enter_context(torch.random.fork_rng())
-                torch.manual_seed(0)
-            for rows, columns in tiles(*working, question.tile):
-                if question.samples:
-                    moments = RunningMoments()
-                    for _ in range(question.samples):
-                        moments.add(self._probabilities(image, rows, columns, question.flip))
-                    values = torch.cat([moments.mean, moments.variance])
-                else:
-                    values = self._probabilities(image, rows, columns, question.flip)
-                yield from pieces(values, rows, columns, working, question.size)
+        for seed, (rows, columns) in enumerate(tiles(*working, question.tile)):
+            ask = partial(self._probabilities, image, rows, columns, question.flip)
+            values = torch.cat(sample(self.model, ask, question.samples, seed)) if question.samples else ask()
+            yield from pieces(values, rows, columns, working, question.size)
 
     def _probabilities(self, image: Tensor, rows: Span, columns: Span, flip: bool) -> Tensor:
         """(1, K, h, w) float32, of the tile (h, w) of a (1, C, H, W) image at its working size, not yet normalised."""
