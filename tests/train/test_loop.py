@@ -153,7 +153,7 @@ def test_a_mad_learning_rate_is_told_too(tiny: Recipe, tmp_path: Path) -> None:
         train(
             tiny.changed(
                 {
-                    "optimiser.lr": 1e30,
+                    "optimiser.lr": 1e6,
                     "optimiser.clip_norm": None,
                     "model.name": "unet",
                     "model.options": {"width": 2, "padding": "same"},

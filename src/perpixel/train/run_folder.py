@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from perpixel.core.errors import UserError
-from perpixel.core.files import write_text
+from perpixel.core.files import clean_leftovers, write_text
 from perpixel.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from perpixel.train.devices import environment
 from perpixel.train.progress import write_history
@@ -27,7 +27,7 @@ LOCK = ".lock"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A folder that one training at a time may write to.
+    """A folder that one training at a time may write to; what a killed one left half-written there goes when it is claimed.
 
     Args:
         path: of the folder.
@@ -55,6 +55,8 @@ class RunFolder:
             raise UserError(
                 f"{self.path}: another training is at work in this folder; wait for it or give another by --out"
             ) from error
+        for folder in (self.path, self.path / "best", self.path / "classifier"):
+            clean_leftovers(folder)
         try:
             yield
         finally:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from perpixel.bundle import BundleInfo, Preprocessing
+from perpixel.bundle.network import build_network
 from perpixel.core.errors import UserError
 from perpixel.core.reporter import Reporter
 from perpixel.data.folders import open_dataset
@@ -19,8 +20,8 @@ from perpixel.data.statistics import ClassCounts, count_classes, infer_taxonomy,
 from perpixel.data.transforms import Augmentation
 from perpixel.labels import Taxonomy
 from perpixel.losses import WeightedSum, build_loss, class_weights
-from perpixel.models import build
 from perpixel.train.initial import expected_pixels
+from perpixel.train.numbers import trained_numbers
 from perpixel.train.recipe import DataPart, Recipe
 
 
@@ -109,11 +110,11 @@ def set_up(recipe: Recipe, report: Reporter | None = None) -> Setup:
         short_side=data.short_side,
         scale=data.predict_scale,
         bgr=bool(data.bgr),
+        **trained_numbers(train),
     )
     weights = class_weights(_rule(recipe), counts.pixels, counts.image_pixels, recipe.loss.enet_constant)
     torch.manual_seed(recipe.seed)
-    options = recipe.model.options
-    model = build(recipe.model.name, num_classes=taxonomy.num_classes, in_channels=found.channels, **options)
+    model = build_network(recipe.model.name, taxonomy.num_classes, found.channels, recipe.model.options)
     return Setup(
         recipe=recipe,
         dataset=dataset,

@@ -6,16 +6,17 @@ import numpy as np
 import torch
 
 from perpixel.bundle import BundleInfo, Preprocessing
+from perpixel.bundle.network import build_network
 from perpixel.core import Size
 from perpixel.core.reporter import Reporter
 from perpixel.data.folders import open_dataset
 from perpixel.data.loader import TrainingSet
 from perpixel.data.statistics import infer_taxonomy, measure_images
 from perpixel.labels import Taxonomy
-from perpixel.models import build
 from perpixel.models.decouplednet import DecoupledNet
 from perpixel.train.image_labels import read_image_labels
 from perpixel.train.initial import expected_pixels
+from perpixel.train.numbers import trained_numbers
 from perpixel.train.objective import Job, Stage
 from perpixel.train.objectives.decoupled import NETWORK, SGD, Classes, Masks, Setup
 from perpixel.train.objectives.decoupled_samples import (
@@ -64,9 +65,10 @@ def decoupled_job(recipe: Recipe, part: DecoupledPart, report: Reporter) -> Job:
         data.std or std,
         data.short_side or min(size),
         bgr=bgr if data.bgr is None else data.bgr,
+        **trained_numbers(samples),
     )
     torch.manual_seed(recipe.seed)
-    model = build(NETWORK, taxonomy.num_classes, found.channels, **recipe.model.options)
+    model = build_network(NETWORK, taxonomy.num_classes, found.channels, recipe.model.options)
     assert isinstance(model, DecoupledNet)
     reader = TrainingSet(samples, taxonomy, views(size), recipe.seed, found.channels, preprocessing.short_side)
     weak, strong = weak_and_strong(reader, model.background, part, recipe.seed, report)

@@ -21,6 +21,9 @@ from perpixel.models import build
 from perpixel.train.objective import Figures, Place
 from perpixel.train.setup import Setup
 
+NEVER = 0.01
+"""A class of the val split with a lower IoU is as good as never found, however many pixels are called it."""
+
 
 class Segmentation:
     """The objective of `perpixel train`, made from a setup."""
@@ -88,9 +91,9 @@ class Segmentation:
         )
 
     def _collapsed(self, confusion: ConfusionMatrix) -> tuple[str, ...]:
-        names, seen = self.setup.taxonomy.names, zip(confusion.truth_pixels, confusion.predicted_pixels, strict=True)
-        never = [name for name, (truth, predicted) in zip(names, seen, strict=True) if truth and not predicted]
-        return (f"never predicted: {', '.join(never)}",) if never else ()
+        names, seen = self.setup.taxonomy.names, zip(confusion.truth_pixels, confusion.iou, strict=True)
+        never = [name for name, (truth, iou) in zip(names, seen, strict=True) if truth and iou < NEVER]
+        return (f"never predicted, or hardly ever where it is: {', '.join(never)}",) if never else ()
 
     def keep(self, run: Path, predictor: Predictor, training: Mapping[str, Any], metrics: Mapping[str, Any]) -> Path:
         """`best/`."""
