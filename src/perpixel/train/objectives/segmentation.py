@@ -93,7 +93,7 @@ class Segmentation:
     def _collapsed(self, confusion: ConfusionMatrix) -> tuple[str, ...]:
         names, seen = self.setup.taxonomy.names, zip(confusion.truth_pixels, confusion.iou, strict=True)
         never = [name for name, (truth, iou) in zip(names, seen, strict=True) if truth and iou < NEVER]
-        return (f"never predicted, or hardly ever where it is: {', '.join(never)}",) if never else ()
+        return (f"never predicted (IoU below {NEVER}): {', '.join(never)}",) if never else ()
 
     def keep(self, run: Path, predictor: Predictor, training: Mapping[str, Any], metrics: Mapping[str, Any]) -> Path:
         """`best/`."""
