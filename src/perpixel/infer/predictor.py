@@ -213,6 +213,11 @@ def as_array(image: ImageLike) -> Array:
         return read_image(image)
     if isinstance(image, Image.Image):
         return image_from_pillow(image)
+    if not isinstance(image, np.ndarray):
+        kind = type(image).__name__
+        raise UserError(
+            f"expected a path, a Pillow image or an (H, W, C) array, got {kind}; PIL.Image.open reads bytes"
+        )
     array = image[..., None] if image.ndim == 2 else image
     if array.ndim != 3 or array.dtype not in (np.uint8, np.uint16, np.float32) or 0 in array.shape:
         raise UserError(f"expected (H, W, C) uint8, uint16 or float32, got {image.dtype} {image.shape}")
