@@ -12,7 +12,7 @@ import numpy as np
 
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array, Raster, RawMask, orientation_of, read_mask, read_raster
-from perpixel.data.folders import Sample, Window
+from perpixel.data.samples import Sample, Window
 from perpixel.data.values import Tally, tally
 
 Size = tuple[int, int]
