@@ -22,7 +22,6 @@ from pathlib import Path
 
 import imagecodecs
 import numpy as np
-import tifffile
 from PIL import Image, features
 
 SECONDS, BYTES = 5.0, 2**30
@@ -274,10 +273,15 @@ def measure(path: Path) -> None:
             found.append(["FAILED: " + (done.stderr.strip().splitlines() or [str(done.returncode)])[-1], 0, 0, 0])
         else:
             found.append(json.loads(done.stdout))
-    words = found[0][0] if all(f[0][:7] != "FAILED:" for f in found) else next(f[0] for f in found if f[0][:7] == "FAILED:")
+    words = (
+        found[0][0] if all(f[0][:7] != "FAILED:" for f in found) else next(f[0] for f in found if f[0][:7] == "FAILED:")
+    )
     wall, cpu, memory = (max(f[i] for f in found) for i in (1, 2, 3))
     mark = " <-- above the bound" if cpu > SECONDS or memory > BYTES or words.startswith("FAILED") else ""
-    print(f"{path.name:28} {path.stat().st_size:>11,} {wall:>6.2f} {cpu:>5.2f} {memory / 1e6:>6.0f}  {words[:90]}{mark}", flush=True)
+    print(
+        f"{path.name:28} {path.stat().st_size:>11,} {wall:>6.2f} {cpu:>5.2f} {memory / 1e6:>6.0f}  {words[:90]}{mark}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,9 @@ def directory(tags: Sequence[Tag], following: int = 0) -> bytes:
     return struct.pack("<H", len(tags)) + entries + struct.pack("<I", following)
 
 
-def tags(width: int, height: int, compression: int = 1, samples: int = 1, photometric: int = 1, **other: int) -> list[Tag]:
+def tags(
+    width: int, height: int, compression: int = 1, samples: int = 1, photometric: int = 1, **other: int
+) -> list[Tag]:
     bits = other.get("bits", 8)
     found = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, bits), (259, 3, 1, compression)]
     found += [(262, 3, 1, photometric), (277, 3, 1, samples), (278, 4, 1, other.get("rows", height))]
@@ -43,7 +45,9 @@ def described(text: bytes, pages: int = 1) -> bytes:
 def flat(compression: str, size: int = LARGE, rowsperstrip: int | None = None) -> bytes:
     out = io.BytesIO()
     black = np.zeros((size, size, 3), np.uint8)
-    tifffile.imwrite(out, black, photometric="rgb", compression=compression, rowsperstrip=rowsperstrip or size, metadata=None)
+    tifffile.imwrite(
+        out, black, photometric="rgb", compression=compression, rowsperstrip=rowsperstrip or size, metadata=None
+    )
     return out.getvalue()
 
 
@@ -98,9 +102,9 @@ OME = (
     b'ID="P" DimensionOrder="XYCZT" Type="uint8" SizeX="8" SizeY="8" SizeC="1" SizeZ="1" SizeT="1">'
     b'<Channel ID="C" SamplesPerPixel="1"/><TiffData IFD="0" PlaneCount="%d"/></Pixels></Image></OME>\0'
 )
-LAUGHS = (
-    b'<!DOCTYPE o [<!ENTITY a "%s">%s]><OME>&j;</OME>\0'
-    % (b"ha" * 5000, b"".join(b'<!ENTITY %c "%s">' % (98 + i, b"&%c;" % (97 + i) * 10) for i in range(9)))
+LAUGHS = b'<!DOCTYPE o [<!ENTITY a "%s">%s]><OME>&j;</OME>\0' % (
+    b"ha" * 5000,
+    b"".join(b'<!ENTITY %c "%s">' % (98 + i, b"&%c;" % (97 + i) * 10) for i in range(9)),
 )
 
 TIFFS: dict[str, Callable[[], bytes]] = {
