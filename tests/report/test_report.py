@@ -21,7 +21,7 @@ from perpixel.labels import Taxonomy
 from perpixel.models import build
 from perpixel.report import write_report
 from perpixel.report.charts import line_chart, nice_ticks
-from perpixel.report.pictures import SIDE, WRONG, data_uri, error_picture, shrink, side_by_side
+from perpixel.report.pictures import SIDE, WRONG, data_uri, error_picture, shrink
 from perpixel.train import Recipe
 
 NAMES = ("sky", "road", "<script>alert(1)</script>", "never there")
@@ -311,18 +311,6 @@ def test_shrink_keeps_thin_things_and_small_pictures() -> None:
 def test_even_noise_stays_small() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     assert len(data_uri(Image.fromarray(noise))) * 32 < 6e6
-
-
-def test_side_by_side() -> None:
-    red, blue = np.full((20, 30, 3), (255, 0, 0), np.uint8), np.full((20, 30, 3), (0, 0, 255), np.uint8)
-    sheet = np.array(side_by_side([red, blue], gap=4))
-    assert sheet.shape == (20, 64, 3)
-    assert (sheet[:, :30] == (255, 0, 0)).all()
-    assert (sheet[:, 30:34] == 255).all()
-    assert (sheet[:, 34:] == (0, 0, 255)).all()
-    assert side_by_side([red, blue], ["truth", "prediction"]).size == (68, 44)
-    with pytest.raises(ValueError, match="captions"):
-        side_by_side([red], ["a", "b"])
 
 
 @pytest.mark.parametrize(

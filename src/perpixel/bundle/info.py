@@ -4,9 +4,9 @@ import json
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_serializer, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_serializer, model_validator
 
 import perpixel
 from perpixel.bundle.preprocessing import Preprocessing
@@ -17,6 +17,21 @@ INFO = "model.json"
 FORMAT = "perpixel bundle 1"
 PREPROCESSING = tuple(f.name for f in fields(Preprocessing))
 """Keys that stand in model.json beside the others, and are one object in memory."""
+MAX_BYTES = 2**24
+"""A description of 254 classes with all of its figures takes less than a tenth of this."""
+MAX_NAME, MAX_LICENCE = 200, 2**16  # characters
+
+
+def own_options(options: dict[str, Any]) -> dict[str, Any]:
+    """A network's options, none of which says what the data and the taxonomy say."""
+    repeated = [k for k in ("name", "num_classes", "in_channels") if k in options]
+    if repeated:
+        raise ValueError(f"{repeated[0]} is no option of a network: it follows from the classes and the channels")
+    return options
+
+
+Options = Annotated[dict[str, Any], AfterValidator(own_options)]
+LogitBias = Annotated[float, Field(ge=-1e6, le=1e6)]
 
 
 class BundleInfo(BaseModel):
@@ -27,10 +42,10 @@ class BundleInfo(BaseModel):
     format: str = FORMAT
     perpixel: str = perpixel.__version__
     network: str
-    options: dict[str, Any] = {}
+    options: Options = {}
     taxonomy: dict[str, Any]
     preprocessing: Preprocessing
-    logit_bias: tuple[float, ...] = ()
+    logit_bias: tuple[LogitBias, ...] = ()
     training: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
     data: dict[str, Any] = {}
@@ -64,11 +79,11 @@ def read_info(folder: Path) -> BundleInfo:
     """
     file = folder / INFO
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = json.loads(_read(file))
         if isinstance(data, dict) and data.get("format", FORMAT) != FORMAT:
             raise UserError(f'{file}: written as "{data["format"]}", this perpixel reads "{FORMAT}"; update perpixel')
         info = BundleInfo.model_validate(data)
-        _ = info.classes
+        _refuse_absurd(info)
     except UserError as error:
         raise error if str(file) in str(error) else UserError(f"{file}: {error}") from error
     except ValidationError as error:
@@ -80,6 +95,26 @@ def read_info(folder: Path) -> BundleInfo:
     except (ValueError, OSError, RecursionError) as error:
         raise UserError(f"{file}: not a bundle's description ({one_line(error)})") from error
     return info
+
+
+def _read(file: Path) -> str:
+    with open(file, encoding="utf-8") as stream:
+        text = stream.read(MAX_BYTES + 1)
+    if len(text) > MAX_BYTES:
+        raise UserError(f"{file}: over {MAX_BYTES:,} characters; no bundle's description is so long")
+    return text
+
+
+def _refuse_absurd(info: BundleInfo) -> None:
+    """Raises UserError for what is right key by key and cannot be meant."""
+    classes = info.classes
+    long = [name for name in classes.names if len(name) > MAX_NAME]
+    if long:
+        raise UserError(f"a class name of {len(long[0]):,} characters; at most {MAX_NAME}")
+    if len(info.logit_bias) not in (0, classes.num_classes):
+        raise UserError(f"{classes.num_classes} classes need as many logit biases or none, got {len(info.logit_bias)}")
+    if len(str(info.data.get("licence", ""))) > MAX_LICENCE:
+        raise UserError(f"data.licence: over {MAX_LICENCE:,} characters; give its name or its address")
 
 
 def one_line(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """perpixel evaluate: every metric of a model on a split, with the convention stated."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,17 +18,21 @@ def evaluate(
     device: Annotated[str, typer.Option()] = "auto",
 ) -> None:
     """Measure a model on whole images at their own size."""
-    from perpixel.core.files import write_text
+    from perpixel.core.files import ready, write_text
     from perpixel.core.memory import keep_freed_memory
+    from perpixel.core.reporter import for_user
     from perpixel.data.folders import open_dataset
     from perpixel.infer import evaluate as run
     from perpixel.infer import load
     from perpixel.metrics import METRICS
 
+    if out is not None:
+        ready(out)
     keep_freed_memory()
     predictor, dataset = load(model, device), open_dataset(data)
     metrics = ("confusion",) if only_miou else METRICS
-    measured = run(predictor, dataset.split(split), dataset.taxonomy, metrics, flip)
+    with for_user("evaluated", sys.stderr) as report:
+        measured = run(predictor, dataset.split(split), dataset.taxonomy, metrics, flip, report)
     results = {"model": model, "data": dataset.name, "split": split, "images": len(measured.images), **measured.results}
     _show(results, predictor.taxonomy.names)
     if out is not None:
@@ -55,7 +60,10 @@ def _show(results: dict[str, Any], names: tuple[str, ...]) -> None:
     print(f"  frequency-weighted IoU {_number(results['frequency_weighted_iou'])}", end="")
     error = results.get("calibration", {}).get("error")
     print(f"  calibration error {_number(error)}" if error is not None else "")
-    print(f"{results['images']} images of {results['data']}, split {results['split']}: {results['convention']}")
+    ignored = f"{results['ignored_share']:.2%} of their pixels ignored"
+    print(
+        f"{results['images']} images of {results['data']}, split {results['split']}, {ignored}: {results['convention']}"
+    )
 
 
 def _number(value: float | None) -> str:

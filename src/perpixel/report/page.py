@@ -14,6 +14,7 @@ import perpixel
 from perpixel.bundle.network import build_empty
 from perpixel.core.errors import UserError
 from perpixel.core.files import write_text
+from perpixel.core.reporter import Reporter
 from perpixel.data.folders import Dataset, Sample, open_dataset
 from perpixel.data.loader import read_pair
 from perpixel.infer import Evaluated, Predictor, evaluate, load
@@ -48,7 +49,7 @@ class Measured:
     evaluated: Evaluated
 
 
-def write_report(run: str | Path, data: str | None = None, split: str = "val") -> Path:
+def write_report(run: str | Path, data: str | None = None, split: str = "val", report: Reporter | None = None) -> Path:
     """Measures a run's model and writes RUN/report.html.
 
     The page is whole when it is there at all. When the run's own data has moved or has no such split, or no model was
@@ -58,6 +59,7 @@ def write_report(run: str | Path, data: str | None = None, split: str = "val") -
         run: the folder of a training run.
         data: data to measure on; None takes the run's own.
         split: which part of it; "val" is the recipe's validation split, whatever its name.
+        report: told how many images are measured; it may raise to stop.
 
     Returns:
         The page's path.
@@ -68,7 +70,7 @@ def write_report(run: str | Path, data: str | None = None, split: str = "val") -
     folder = read_run(Path(run))
     measured, note = None, ""
     try:
-        measured = _measure(folder, data, split)
+        measured = _measure(folder, data, split, report)
     except UserError as error:
         if data is not None:
             raise
@@ -79,7 +81,7 @@ def write_report(run: str | Path, data: str | None = None, split: str = "val") -
     return folder.path / "report.html"
 
 
-def _measure(run: RunFolder, data: str | None, split: str) -> Measured:
+def _measure(run: RunFolder, data: str | None, split: str, report: Reporter | None) -> Measured:
     if run.info is None:
         raise UserError(f"{run.best}: no model was kept yet; the run was stopped before its first evaluation")
     dataset = open_dataset(data or run.recipe.data.path)
@@ -87,7 +89,7 @@ def _measure(run: RunFolder, data: str | None, split: str) -> Measured:
         split = run.recipe.data.val_split
     samples = dataset.split(split)
     predictor = load(run.best)
-    return Measured(predictor, dataset, split, evaluate(predictor, samples, dataset.taxonomy))
+    return Measured(predictor, dataset, split, evaluate(predictor, samples, dataset.taxonomy, report=report))
 
 
 def _template() -> Any:
@@ -128,10 +130,13 @@ def _context(run: RunFolder, measured: Measured | None, note: str) -> dict[str, 
 
 
 def _parameters(run: RunFolder) -> int | None:
-    """How many the network has, whether or not its weights can be read."""
+    """How many the network has, whether or not its weights can be read; None where it cannot be built."""
     if run.info is None:
         return None
-    return sum(p.numel() for p in build_empty(run.info).parameters())
+    try:
+        return sum(p.numel() for p in build_empty(run.info).parameters())
+    except UserError:  # the note says so already, for nothing could be measured either
+        return None
 
 
 def _title(run: RunFolder, measured: Measured | None) -> str:
@@ -147,6 +152,7 @@ def _facts(run: RunFolder, measured: Measured | None, results: dict[str, Any]) -
     licence = measured.dataset.licence if measured else about.get("licence")
     facts = {
         "measured on": f"{_count(results.get('images'), 'image')} of split {split}" if split else "",
+        "pixels ignored": percent(measured.evaluated.ignored_share) if measured else "",
         "data": str(measured.dataset.root if measured else run.recipe.data.path),
         "data licence": str(licence or ""),
         "trained on": _trained_on(run, about),
@@ -163,12 +169,14 @@ def _trained_on(run: RunFolder, about: dict[str, Any]) -> str:
 
 
 def _training(training: dict[str, Any]) -> str:
-    parts = [f"{training['steps']:,} steps"] if "steps" in training else []
-    if "seconds" in training:
-        minutes = training["seconds"] / 60
+    """Steps, time, and which step the model is of, where the bundle says them in numbers."""
+    steps, step, seconds = (training.get(k) for k in ("steps", "step", "seconds"))
+    parts = [f"{steps:,} steps"] if isinstance(steps, int) else []
+    if isinstance(seconds, int | float):
+        minutes = seconds / 60
         parts.append(f"{minutes:.0f} min" if minutes >= 10 else f"{minutes:.1f} min")
-    if training.get("step") != training.get("steps"):
-        parts.append(f"the model is of step {training['step']:,}")
+    if isinstance(step, int) and step != steps:
+        parts.append(f"the model is of step {step:,}")
     return ", ".join(parts)
 
 
