@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from perpixel.core.errors import UserError
-from perpixel.core.pixels import Array, Pixels, behaves_like_alpha
+from perpixel.core.pixels import Array, Pixels, bands, behaves_like_alpha, first_channels, has_equal_channels
 
 Fault = Callable[[str], UserError]
 
@@ -30,7 +30,7 @@ def as_mask(pixels: Pixels, fault: Fault) -> RawMask:
         values = values[..., :1]
     if values.ndim == 3 and values.shape[2] == 4 and values.dtype in (np.uint8, np.uint16):
         values = _without_alpha(values, pixels, fault)
-    if values.ndim == 3 and (values.shape[2] == 1 or (values.shape[2] == 3 and (values == values[..., :1]).all())):
+    if values.ndim == 3 and (values.shape[2] == 1 or (values.shape[2] == 3 and has_equal_channels(values))):
         values = values[..., 0]
     if values.ndim == 3 and values.dtype == np.uint16:
         values = _eight_bits(values)
@@ -45,11 +45,11 @@ def as_mask(pixels: Pixels, fault: Fault) -> RawMask:
 def _without_alpha(values: Array, pixels: Pixels, fault: Fault) -> Array:
     """RGB of four channels, if the fourth is alpha: tagged so, or behaving so, and not the fourth of four one-hot classes."""
     varies = bool(values[..., 3].min() != values[..., 3].max())
-    one_hot = varies and bool((np.count_nonzero(values, axis=2) == 1).all())
+    one_hot = varies and all(bool(((values[rows] > 0).sum(2) == 1).all()) for rows in bands(values))
     if one_hot or not (pixels.alpha or behaves_like_alpha(values[..., 3])):
         what = "one-hot, each pixel in one of them" if one_hot else "the fourth is no alpha"
         raise fault(f"a mask of four channels ({what}); save the index of the class: mask.argmax(axis=2)")
-    return values[..., :3]
+    return first_channels(values, 3)
 
 
 def _eight_bits(colours: Array) -> Array:

@@ -4,14 +4,21 @@ Pillow tries every format it knows on every file, and hands PostScript to Ghosts
 it is told the one format that the file's first bytes say, so that no reader starts a process.
 """
 
+import io
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from perpixel.core.pixels import Array, Pixels
+from perpixel.core.source import Source
+
+MAX_PIXELS = 2**27
+"""Of colours; Pillow holds 4 bytes for each pixel beside the array that is made of them."""
 
 _NAMES = {
     "avif": "AVIF",
@@ -23,14 +30,27 @@ _NAMES = {
     "tga": "TGA",
     "webp": "WEBP",
 }
+_NARROW = ("1", "L", "P", "I;16", "I;16B")  # modes of 1 or 2 bytes
 _LIMIT = threading.Lock()
 _BAND = 2**22  # pixels turned into an array at a time
 
 warnings.filterwarnings("ignore", module=r"PIL\.")  # what a user must know of a file is an error or a line of ours
 
 
-def open_pillow(file: BinaryIO, name: str) -> Image.Image:
-    """A file as a Pillow image of the format that `format_of` named, not decoded yet; its size must have been checked."""
+@contextmanager
+def open_pillow(source: Source, name: str, data: bytes | None = None) -> Iterator[Image.Image]:
+    """A file (or `data`, bytes of it) as a Pillow image of the format that `format_of` named, not decoded yet.
+
+    Its size must have been checked. Raises UserError where Pillow's 4 bytes for each pixel would be too many.
+    """
+    with open(source.path, "rb") if data is None else io.BytesIO(data) as file, _opened(file, name) as image:
+        if image.height * image.width > MAX_PIXELS and image.mode not in _NARROW:
+            size = f"{image.width}x{image.height}"
+            raise source.fault(f"a {_NAMES[name]} of {size} pixels, more than {MAX_PIXELS}; save it as TIFF")
+        yield image
+
+
+def _opened(file: BinaryIO, name: str) -> Image.Image:
     with _LIMIT:  # Pillow's limit of pixels belongs to the process, and readers run in threads
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from perpixel.core.errors import UserError
-from perpixel.core.pixels import Array, Pixels, behaves_like_alpha, is_premultiplied
+from perpixel.core.pixels import Array, Pixels, behaves_like_alpha, first_channels, is_premultiplied, looked_up
 
 Fault = Callable[[str], UserError]
 
@@ -75,7 +75,7 @@ def _colours(indices: Array, palette: Array) -> Array:
     """(H, W, 3) uint8; an index without a colour is black, as decoders have it."""
     table = np.zeros((max(len(palette), int(indices.max()) + 1), 3), np.uint8)
     table[: len(palette)] = palette
-    return table.take(indices, axis=0)
+    return looked_up(table, indices)
 
 
 def _alpha(values: Array, pixels: Pixels, channels: int | None) -> tuple[Array, str]:
@@ -90,7 +90,7 @@ def _alpha(values: Array, pixels: Pixels, channels: int | None) -> tuple[Array, 
     else:  # of grey with alpha, no writer tags a band by default
         keep = pixels.raster and bands > 2 and not behaves_like_alpha(last)
     varies = last.min() != last.max()
-    return values if keep else values[..., :-1], ("kept" if keep else "dropped") if varies else ""
+    return values if keep else first_channels(values, bands - 1), ("kept" if keep else "dropped") if varies else ""
 
 
 def _valid(values: Array, nodata: float | None) -> Array | None:
@@ -110,4 +110,4 @@ def _stretched(values: Array, top: int) -> Array:
     """uint8 (uint16 for a `top` above 255) in which `top` is white."""
     full, dtype = (255, np.uint8) if top < 256 else (65535, np.uint16)
     table = np.rint(np.minimum(np.arange(max(top, int(values.max())) + 1), top) * (full / top)).astype(dtype)
-    return table[values.astype(np.intp, copy=False)]
+    return looked_up(table, values.astype(np.uint8) if values.dtype == bool else values)

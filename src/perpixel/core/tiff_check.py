@@ -116,7 +116,7 @@ def _directory(file: BinaryIO, offset: int, order: str, big: bool, source: Sourc
         length = many * _SIZES.get(kind, 1)
         if length > inline and place + length <= source.length:
             claimed += length
-            if tag == _DESCRIPTION:
+            if tag == _DESCRIPTION and not description:
                 file.seek(place)
                 description = file.read(min(length, _MAX_TEXT)).decode("latin-1")
         if tag == _SUB_IFDS:

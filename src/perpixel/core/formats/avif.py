@@ -34,7 +34,7 @@ def _open(source: Source) -> Iterator[Image.Image]:
         Image.init()
     if "AVIF" not in Image.ID:
         raise source.fault("AVIF needs Pillow 11.3 or later; save it as PNG")
-    with open(source.path, "rb") as file, open_pillow(file, "avif") as image:
+    with open_pillow(source, "avif") as image:
         source.check(image.height, image.width, 3)
         if image.height * image.width > MAX_PIXELS:
             raise source.fault(

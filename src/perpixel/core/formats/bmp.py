@@ -30,5 +30,5 @@ def header(source: Source) -> Header:
 def read(source: Source, as_mask: bool) -> Pixels:
     """8-bit grey or RGB, or indices with their palette; 1 bit is 0 and 1."""
     header(source)
-    with open(source.path, "rb") as file, open_pillow(file, "bmp") as image:
+    with open_pillow(source, "bmp") as image:
         return from_pillow(image, as_mask)

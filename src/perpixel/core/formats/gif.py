@@ -21,7 +21,7 @@ def header(source: Source) -> Header:
 def read(source: Source, as_mask: bool) -> Pixels:
     """(H, W) indices with their palette, or (H, W) grey where the palette is a grey ramp."""
     header(source)
-    with open(source.path, "rb") as file, open_pillow(file, "gif") as image:
+    with open_pillow(source, "gif") as image:
         return from_pillow(image, as_mask)
 
 

@@ -18,7 +18,7 @@ MAX_PIXELS = 2**27
 MAX_SAMPLES = 2**27
 """Numbers of one tile, each of which takes 4 bytes while it is decoded."""
 
-_MAX_TILES, _MAX_BLOCKS, _MAX_BOXES = 2**16, 2**21, 2**10
+_MAX_TILES, _MAX_BLOCKS, _MAX_PRECINCTS, _MAX_BOXES = 2**16, 2**20, 2**18, 2**10
 _SIZ, _COD, _COC, _SOT, _SOD = 0xFF51, 0xFF52, 0xFF53, 0xFF90, 0xFF93
 
 
@@ -37,13 +37,13 @@ class Stream:
     block: int
     precinct: tuple[int, int]
 
-    def packets(self) -> int:
-        """How many packets there are in all; each takes a byte of the file or more."""
+    def precincts(self) -> int:
+        """How many precincts there are in all; of each layer, each has a packet, which takes a byte of the file or more."""
         each = 0
         for level in range(self.levels + 1):
             rows, columns = (max(1, -(-side >> level)) for side in self.tile)
             each += (-(-rows >> self.precinct[0])) * (-(-columns >> self.precinct[1]))
-        return self.tiles * self.channels * self.layers * each
+        return self.tiles * self.channels * each
 
     def blocks(self) -> int:
         """How many code blocks there are in all."""
@@ -70,7 +70,7 @@ def read(source: Source, as_mask: bool) -> Pixels:
     if together * stream.channels > MAX_SAMPLES:
         raise source.fault(f"a JPEG 2000 of {stream.width}x{stream.height} pixels in one piece; save it as TIFF")
     if by_pillow:
-        with open(source.path, "rb") as file, open_pillow(file, "jp2") as image:
+        with open_pillow(source, "jp2") as image:
             if (image.height, image.width) != (stream.height, stream.width):
                 raise ValueError("its header and its picture differ in size")
             pixels = from_pillow(image, as_mask=True)
@@ -88,8 +88,11 @@ def check_stream(source: Source, stream: Stream, length: int) -> None:
     """Refuses what would make the decoder ask for memory that `length` bytes of file do not justify."""
     if stream.tiles * stream.channels > _MAX_TILES or stream.blocks() > _MAX_BLOCKS:
         raise source.fault(f"{stream.tiles} tiles, {stream.blocks()} code blocks; save it again with larger ones")
-    if stream.packets() > length:
-        raise source.fault(f"it claims {stream.packets()} packets in {length} bytes; save it again")
+    precincts = stream.precincts()
+    if precincts > _MAX_PRECINCTS or precincts * stream.layers > length:
+        raise source.fault(
+            f"{precincts} precincts of {stream.layers} layers in {length} bytes; save it again with fewer"
+        )
 
 
 def stream_of(data: bytes) -> Stream:

@@ -1,6 +1,5 @@
 """JPEG: its segments are walked before it is decoded, for a few kilobytes of scans can keep a decoder busy for minutes."""
 
-import io
 import re
 import struct
 from dataclasses import dataclass
@@ -60,7 +59,7 @@ def read(source: Source, as_mask: bool) -> Pixels:
         raise source.fault(f"a JPEG of {frame.bits} bits cannot be read; save it as 16-bit PNG")
     if frame.channels in (1, 3):
         return Pixels(upright(imagecodecs.jpeg8_decode(data[: frame.end]), frame.orientation))
-    with open_pillow(io.BytesIO(data[: frame.end]), "jpeg") as image:
+    with open_pillow(source, "jpeg", data[: frame.end]) as image:
         pixels = from_pillow(image, as_mask)
     return Pixels(upright(pixels.values, frame.orientation), alpha=pixels.alpha)
 

@@ -17,19 +17,21 @@ from perpixel.core.source import Header, Source
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
+_SPNG = (0, 2, 6)  # colour types of 8 bits that libspng gives as stored
 _MAX_CHUNKS = 2**18
-_MAX_TEXT = 2**20
+_MAX_TEXT, _MAX_TEXTS = 2**20, 8
 _PIECE = 2**16
 
 
 @dataclass
 class _Chunks:
-    """What was found: the IHDR, the chunks of the picture as they are in the file, and its orientation, 0 unsaid."""
+    """What was found: the IHDR, the chunks of the picture as they are in the file, and its orientation, 0 unsaid, in so many texts."""
 
     ihdr: bytes = b""
     picture: list[bytes] = field(default_factory=list)
     exif: int = 0
     xmp: int = 0
+    texts: int = 0
 
     def header(self) -> Header:
         width, height = struct.unpack(">II", self.ihdr[:8])
@@ -47,10 +49,10 @@ def read(source: Source, as_mask: bool) -> Pixels:
     depth, colour = found.ihdr[8:10]
     whole = b"".join((_SIGNATURE, *found.picture, _chunk(b"IEND", b"")))
     orientation = found.header().orientation
-    if depth == 16 and colour != 0:
-        array = _sixteen_bits(whole, found)
+    if (depth == 8 and colour in _SPNG) or (depth == 16 and colour != 0):
+        array = _eight_bits(whole) if depth == 8 else _sixteen_bits(whole, found)
         return Pixels(upright(array, orientation), alpha="straight" if colour in (4, 6) else "")
-    with open_pillow(io.BytesIO(whole), "png") as image:
+    with open_pillow(source, "png", whole) as image:
         pixels = from_pillow(image, as_mask)
     values, top = pixels.values, pixels.top
     if colour == 0 and depth in (2, 4):
@@ -105,7 +107,12 @@ def _check(source: Source, ihdr: bytes) -> None:
     if len(ihdr) != 13 or ihdr[9] not in _SAMPLES:
         raise ValueError("its IHDR is broken")
     width, height = struct.unpack(">II", ihdr[:8])
-    source.check(height, width, min(3, _SAMPLES[ihdr[9]]), 2 if ihdr[8] == 16 else 1)
+    samples, wide = _SAMPLES[ihdr[9]], 2 if ihdr[8] == 16 else 1
+    source.check(height, width, samples, wide)
+    most = source.max_pixels // 2 if samples == 4 else 3 * source.max_pixels // (samples * wide)  # alpha costs a copy
+    if height * width > most:
+        kind = f"{8 * wide}-bit PNG of {samples} channels"
+        raise source.fault(f"a {kind} and {width}x{height} pixels, more than {most}; save it as TIFF in tiles")
 
 
 def _raw_bytes(ihdr: bytes) -> int:
@@ -120,12 +127,17 @@ def _raw_bytes(ihdr: bytes) -> int:
 def _note(found: _Chunks, kind: bytes, data: bytes) -> None:
     """The orientation in EXIF, in XMP, or in EXIF as ImageMagick writes it, in a text of hexadecimal digits."""
     keyword, _, text = data.partition(b"\0")
+    if kind != b"eXIf" and keyword not in (b"XML:com.adobe.xmp", b"Raw profile type exif"):
+        return
+    found.texts += 1
+    if found.texts > _MAX_TEXTS:
+        return
     with suppress(ValueError, zlib.error):  # a broken text says nothing
         if kind == b"eXIf":
             found.exif = found.exif or from_exif(data)
         elif keyword == b"XML:com.adobe.xmp":
             found.xmp = found.xmp or from_xmp(_text(kind, text))
-        elif keyword == b"Raw profile type exif":
+        else:
             digits = b"".join(_text(kind, text).split()[2:])
             found.exif = found.exif or from_exif(bytes.fromhex(digits.decode("latin-1")))
 
@@ -138,6 +150,13 @@ def _text(kind: bytes, text: bytes) -> bytes:
         return zlib.decompressobj().decompress(text[1:], _MAX_TEXT)
     packed, rest = text[:1], text[2:].split(b"\0", 2)[-1]
     return zlib.decompressobj().decompress(rest, _MAX_TEXT) if packed == b"\1" else rest
+
+
+def _eight_bits(whole: bytes) -> Array:
+    """Straight into an array, where Pillow would hold 4 bytes of each pixel besides."""
+    import imagecodecs
+
+    return imagecodecs.spng_decode(whole)  # type: ignore[no-any-return]
 
 
 def _sixteen_bits(whole: bytes, found: _Chunks) -> Array:

@@ -50,7 +50,7 @@ def read(source: Source, as_mask: bool) -> Pixels:
     if head.kind in b"fF":
         return Pixels(values[::-1].astype(np.float32))
     if head.kind in b"14":
-        return Pixels((1 - values).astype(np.uint8), top=1)  # 1 is black
+        return Pixels(values ^ 1, top=1)  # 1 is black
     top = int(head.largest)
     return Pixels(values.astype(np.uint8 if top < 256 else np.uint16), top=0 if top in (255, 65535) else top)
 

@@ -19,5 +19,5 @@ def header(source: Source) -> Header:
 def read(source: Source, as_mask: bool) -> Pixels:
     """8-bit grey or RGB, or indices with their palette; Pillow turns it upright."""
     header(source)
-    with open(source.path, "rb") as file, open_pillow(file, "tga") as image:
+    with open_pillow(source, "tga") as image:
         return from_pillow(image, as_mask)

@@ -1,6 +1,5 @@
 """WebP: a still picture is decoded straight into an array; an animation's first frame by Pillow, which needs far more."""
 
-import io
 import struct
 from collections.abc import Iterator
 
@@ -27,7 +26,7 @@ def read(source: Source, as_mask: bool) -> Pixels:
     if any(kind == b"ANIM" for kind, _ in _chunks(data)):
         if head.height * head.width > _MAX_ANIMATED:
             raise source.fault(f"an animated WebP of {head.width}x{head.height} pixels; save its first picture as PNG")
-        with open_pillow(io.BytesIO(data), "webp") as image:
+        with open_pillow(source, "webp", data) as image:
             pixels = from_pillow(image, as_mask)
         return Pixels(upright(pixels.values, head.orientation), alpha=pixels.alpha)
     array = upright(imagecodecs.webp_decode(data, hasalpha=as_mask or None), head.orientation)
