@@ -129,9 +129,15 @@ def in_one_line(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: does not fit into memory") from error
     except Exception as error:  # decoders raise whatever they like on a broken file
         if isinstance(error, OSError) and error.errno is not None:
-            raise UserError(f"{path}: cannot be opened ({error.strerror})") from error
+            raise UserError(f"{_shown(path)}: cannot be opened ({error.strerror})") from error
         first = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"{path}: cannot be read as an image, it may be truncated ({first})") from error
+
+
+def _shown(path: Path) -> str:
+    """The path, or of one that is longer than any screen its ends."""
+    text = str(path)
+    return text if len(text) <= 300 else f"{text[:100]} ... {text[-100:]}"
 
 
 def _memory() -> int:

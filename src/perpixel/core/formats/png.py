@@ -111,8 +111,8 @@ def _check(source: Source, ihdr: bytes) -> None:
     source.check(height, width, samples, wide)
     most = source.max_pixels // 2 if samples == 4 else 3 * source.max_pixels // (samples * wide)  # alpha costs a copy
     if height * width > most:
-        kind = f"{8 * wide}-bit PNG of {samples} channels"
-        raise source.fault(f"a {kind} and {width}x{height} pixels, more than {most}; save it as TIFF in tiles")
+        claim = f"{width}x{height} pixels of {samples} channels and {8 * wide} bits"
+        raise source.fault(f"a PNG of {claim}, more than {most} pixels; save it as TIFF")
 
 
 def _raw_bytes(ihdr: bytes) -> int:
