@@ -108,6 +108,12 @@ def dotted(size: int) -> np.ndarray:
 MAKERS |= {
     "flat.webp": lambda: imagecodecs.webp_encode(np.zeros((LARGE, LARGE, 3), np.uint8), lossless=True, method=0),
     "flat-padded.webp": lambda: padded_webp(MAKERS["flat.webp"](), 2**21),
+    "alpha.webp": lambda: padded_webp(
+        imagecodecs.webp_encode(np.full((11500, 11500, 4), 99, np.uint8), lossless=True, method=0), 2**21
+    ),
+    "alpha-large.webp": lambda: padded_webp(
+        imagecodecs.webp_encode(np.full((LARGE, LARGE, 4), 99, np.uint8), lossless=True, method=0), 2**21
+    ),
     "dotted.webp": lambda: padded_webp(imagecodecs.webp_encode(dotted(LARGE), lossless=True, method=0), 2**22),
     "animation.webp": lambda: animation(4000, 30),
 }
@@ -158,7 +164,7 @@ MAKERS |= {
     "runs-of-one.bmp": lambda: bmp(2890, 2890, 8, 1, b"\1\7" * 2890 * 2890),
     "runs-of-none.bmp": lambda: bmp(2890, 2890, 8, 1, b"\0\0" + b"\0\2\0\0" * 4_000_000),
     "flat.tga": lambda: tga(LARGE, b"\xff\0\0\0" * (LARGE * LARGE // 128)),
-    "flat-half.tga": lambda: tga(11500, b"\xff\0\0\0" * (11500 * 11500 // 128 + 1)),
+    "flat-half.tga": lambda: tga(11520, b"\xff\0\0\0" * (11520 * 11520 // 128)),
     "claims.tga": lambda: tga(65535, b"\xff\0\0\0"),
     "plain.ppm": lambda: b"P3 2300 2300 255\n" + b"7 " * 2300 * 2300 * 3,
     "plain-too-long.pgm": lambda: b"P2 9000 9000 255\n" + b"7 " * 9000 * 9000,

@@ -46,7 +46,7 @@ def open_pillow(source: Source, name: str, data: bytes | None = None) -> Iterato
     with open(source.path, "rb") if data is None else io.BytesIO(data) as file, _opened(file, name) as image:
         if image.height * image.width > MAX_PIXELS and image.mode not in _NARROW:
             size = f"{image.width}x{image.height}"
-            raise source.fault(f"a {_NAMES[name]} of {size} pixels, more than {MAX_PIXELS}; save it as TIFF")
+            raise source.fault(f"{_NAMES[name]} of {size} pixels, more than {MAX_PIXELS}; save it as TIFF")
         yield image
 
 

@@ -10,6 +10,7 @@ from perpixel.core.source import Header, Source
 
 _MAX_CHUNKS = 2**12
 _MAX_ANIMATED = 2**25  # pixels; Pillow holds five such pictures at once
+_MAX_ALPHA = 2**27  # pixels; with and without alpha, the picture is in memory twice
 
 
 def header(source: Source) -> Header:
@@ -29,7 +30,9 @@ def read(source: Source, as_mask: bool) -> Pixels:
         with open_pillow(source, "webp", data) as image:
             pixels = from_pillow(image, as_mask)
         return Pixels(upright(pixels.values, head.orientation), alpha=pixels.alpha)
-    array = upright(imagecodecs.webp_decode(data, hasalpha=as_mask or None), head.orientation)
+    if _has_alpha(data) and head.height * head.width > _MAX_ALPHA:
+        raise source.fault(f"a WebP of {head.width}x{head.height} pixels with alpha; save it without")
+    array = upright(imagecodecs.webp_decode(data), head.orientation)
     return Pixels(array, alpha="straight" if array.shape[-1] == 4 else "")
 
 
@@ -58,6 +61,13 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         kind, length = struct.unpack_from("<4sI", data, at)
         yield kind, data[at + 8 : at + 8 + (min(length, 64) if kind in (b"VP8 ", b"VP8L", b"ANMF") else length)]
         at += 8 + length + length % 2
+
+
+def _has_alpha(data: bytes) -> bool:
+    """Whether the decoder makes four channels of it."""
+    flags = {b"VP8X": (0, 0x10), b"VP8L": (4, 0x10)}  # a byte of the chunk, a bit of that
+    found = ((part, *flags[kind]) for kind, part in _chunks(data) if kind in flags)
+    return any(len(part) > byte and bool(part[byte] & bit) for part, byte, bit in found)
 
 
 def _size(kind: bytes, part: bytes) -> tuple[int, int]:
