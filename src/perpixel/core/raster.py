@@ -65,7 +65,8 @@ def as_raster(pixels: Pixels, fault: Fault, channels: int | None = None) -> Rast
     valid = _valid(values, pixels.nodata)
     if values.dtype == bool or pixels.top:
         values = _stretched(values, pixels.top or 1)
-    array = values if values.dtype in (np.uint8, np.uint16) else values.astype(np.float32)
+    with np.errstate(over="ignore"):  # what is beyond float32 is not valid
+        array = values if values.dtype in (np.uint8, np.uint16) else values.astype(np.float32)
     if valid is not None:
         array = np.where(valid, array, array.dtype.type(0))
     return Raster(np.ascontiguousarray(array), valid, alpha)
@@ -97,7 +98,7 @@ def _valid(values: Array, nodata: float | None) -> Array | None:
     """Where the numbers mean something, or None where all do."""
     valid = None
     if values.dtype.kind == "f":
-        valid = np.isfinite(values)
+        valid = np.abs(values) <= np.finfo(np.float32).max if values.itemsize > 4 else np.isfinite(values)
     if nodata is not None and np.isfinite(nodata):
         with np.errstate(over="ignore"):
             stored = np.array(nodata).astype(values.dtype)  # -3.4e38 as text is rounded to the number in the file
