@@ -50,7 +50,7 @@ MAKERS |= {
     "grey-deep.png": lambda: png(LARGE, 16, 0, filtered(LARGE, 2, 4)),
     "one-bit.png": lambda: png(LARGE, 1, 0, zeros(rows(LARGE, 1))),
     "interlaced.png": lambda: png(LARGE, 8, 2, zeros(rows(LARGE, 24) + LARGE)),
-    "sixteen-bits.png": lambda: png(11500, 16, 2, zeros(rows(11500, 48))),
+    "sixteen-bits.png": lambda: png(9400, 16, 2, zeros(rows(9400, 48))),
     "claims.png": lambda: png(70000, 8, 2, SMALL),
     "excess.png": lambda: png(16, 8, 2, zeros(2**30)),
     "excess-fits.png": lambda: png(1300, 8, 2, zeros(2**32 + 2**30)),

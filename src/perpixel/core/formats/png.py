@@ -109,7 +109,8 @@ def _check(source: Source, ihdr: bytes) -> None:
     width, height = struct.unpack(">II", ihdr[:8])
     samples, wide = _SAMPLES[ihdr[9]], 2 if ihdr[8] == 16 else 1
     source.check(height, width, samples, wide)
-    most = source.max_pixels // 2 if samples == 4 else 3 * source.max_pixels // (samples * wide)  # alpha costs a copy
+    room = (2 if samples == 4 or wide == 2 else 3) * source.max_pixels  # bytes: alpha costs a copy, 16 bits a counting
+    most = room // (samples * wide)
     if height * width > most:
         claim = f"{width}x{height} pixels of {samples} channels and {8 * wide} bits"
         raise source.fault(f"a PNG of {claim}, more than {most} pixels; save it as TIFF")
