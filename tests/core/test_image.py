@@ -182,7 +182,8 @@ def test_pages_of_rgb_are_bands_after_bands(tmp_path: Path) -> None:
 
 
 def test_alpha_as_a_plane(tmp_path: Path) -> None:
-    planes = DEEP.transpose(2, 0, 1)
+    planes = DEEP.transpose(2, 0, 1).copy()
+    planes[3] = np.where(GREY > 99, 65535, 0)  # an alpha: shown or not
     tifffile.imwrite(
         tmp_path / "x.tif", planes, photometric="rgb", planarconfig="separate", extrasamples=["unassalpha"]
     )

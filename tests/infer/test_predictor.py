@@ -239,7 +239,7 @@ def test_tiles_of_the_mirrored_image_lie_on_its_own_grid(size: tuple[int, int]) 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (io.BytesIO(b"x"), "got BytesIO; give PIL.Image.open of it"),
+        (io.BytesIO(b"x"), "got BytesIO; write its bytes to a file and give its path"),
         ([[1, 2], [3, 4]], "got list; give one image at a time"),
         (["a.png", "b.png"], "got list; give one image at a time"),
         (torch.zeros(3, 4, 4), "got Tensor; give .H, W, C.: tensor.permute"),

@@ -10,7 +10,7 @@ from pathlib import Path
 from perpixel.core.errors import UserError
 
 ENDINGS = {"labels": ".png", "overlay": "_overlay.jpg", "uncertainty": "_uncertainty.png", "summary": ".json"}
-ENDINGS |= {"probabilities": "_probabilities.npy"}
+ENDINGS |= {"probabilities": "_probabilities.npy", "geotiff": "_labels.tif"}
 """What a result adds to an image's stem."""
 
 

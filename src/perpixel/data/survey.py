@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image
 
 from perpixel.core.errors import UserError
-from perpixel.core.image import Array, RawMask, read_image, read_mask
+from perpixel.core.image import Array, Raster, RawMask, orientation_of, read_mask, read_raster
 from perpixel.data.samples import Sample, Window
 from perpixel.data.values import Tally, tally
 
@@ -24,7 +23,7 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class ImageFacts:
     """size (H, W) upright; dtype as numpy names it; digest, SHA-256 of the pixels (in the sample's window);
-    not_finite, how many values are NaN or infinite; orientation, the EXIF tag, 1 to 8."""
+    not_finite, how many values were not measured (NaN, infinite, "no data"); orientation, the EXIF tag, 1 to 8."""
 
     size: Size
     channels: int
@@ -78,7 +77,7 @@ def survey(splits: Mapping[str, Sequence[Sample]], tick: Tick = lambda done, tot
 def _look(samples: Sequence[Sample]) -> list[PairFacts]:
     """The facts of the samples that share one image and mask."""
     errors: list[tuple[Path, str]] = []
-    image, mask = _try(read_image, samples[0].image, errors), None
+    image, mask = _try(read_raster, samples[0].image, errors), None
     if samples[0].mask is not None:
         mask = _try(read_mask, samples[0].mask, errors)
     return [_pair(s, image, mask, errors) for s in samples]
@@ -94,7 +93,7 @@ def _try(read: Callable[[Path], T], path: Path, errors: list[tuple[Path, str]]) 
     return None
 
 
-def _pair(sample: Sample, image: Array | None, mask: RawMask | None, errors: Sequence[tuple[Path, str]]) -> PairFacts:
+def _pair(sample: Sample, image: Raster | None, mask: RawMask | None, errors: Sequence[tuple[Path, str]]) -> PairFacts:
     problems = list(errors)
     image_facts = _image_facts(sample, image) if image is not None else None
     mask_facts = None
@@ -107,7 +106,8 @@ def _pair(sample: Sample, image: Array | None, mask: RawMask | None, errors: Seq
     return PairFacts(sample, image_facts, mask_facts, tuple(problems))
 
 
-def _image_facts(sample: Sample, image: Array) -> ImageFacts:
+def _image_facts(sample: Sample, raster: Raster) -> ImageFacts:
+    image = raster.array
     part = _cut(image, sample.window)
     return ImageFacts(
         size=(image.shape[0], image.shape[1]),
@@ -115,7 +115,7 @@ def _image_facts(sample: Sample, image: Array) -> ImageFacts:
         dtype=str(image.dtype),
         digest=_digest(part),
         constant=not part.size or bool((part == part[0, 0]).all()),
-        not_finite=_not_finite(sample.image) if image.dtype == np.float32 else 0,
+        not_finite=0 if raster.valid is None else int((~raster.valid).sum()),
         orientation=_orientation(sample.image),
     )
 
@@ -146,23 +146,7 @@ def _digest(array: Array) -> str:
 
 
 def _orientation(path: Path) -> int:
-    if path.suffix.lower() == ".npy":
-        return 1
     try:
-        with Image.open(path) as image:
-            return int(image.getexif().get(0x0112, 1))
-    except Exception:  # a format that only another decoder reads has no such tag
+        return orientation_of(path)
+    except UserError:
         return 1
-
-
-def _not_finite(path: Path) -> int:
-    """NaN and infinite values in a raster; `read_image` puts zeros in their place."""
-    if path.suffix.lower() in (".tif", ".tiff"):
-        import tifffile
-
-        values = tifffile.imread(path)
-    elif path.suffix.lower() == ".npy":
-        values = np.load(path, allow_pickle=False)
-    else:
-        return 0
-    return int((~np.isfinite(values)).sum()) if np.issubdtype(values.dtype, np.floating) else 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from perpixel.core.errors import UserError, is_out_of_memory
+from perpixel.core.georeference import read_georeference
 from perpixel.infer.prediction import Prediction
 from perpixel.infer.predictor import Predictor, as_array
 
@@ -50,11 +51,13 @@ def predict_files(
         )
 
     def save(job: Job, prediction: Prediction) -> dict[str, Any]:
-        return {**prediction.summary(), "files": prediction.save(job.folder, job.stem, probabilities)}
+        place = read_georeference(job.image)
+        files = prediction.save(job.folder, job.stem, probabilities, place)
+        return {**prediction.summary(), **({"crs": place.crs} if place else {}), "files": files}
 
     behind: tuple[Job, Future[dict[str, Any]] | str] | None = None
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        for job, image in _ahead(reader, lambda job: as_array(job.image), jobs):
+        for job, image in _ahead(reader, lambda job: as_array(job.image, predictor.preprocessing.channels), jobs):
             now: tuple[Job, Future[dict[str, Any]] | str]
             try:
                 now = job, writer.submit(save, job, predict(job, image))

@@ -14,6 +14,7 @@ from PIL import Image
 
 from perpixel.core.errors import UserError
 from perpixel.core.files import LONGEST_NAME, atomic_write, write_text
+from perpixel.core.georeference import Georeference, write_labels
 from perpixel.core.image import Array
 from perpixel.labels import Taxonomy
 
@@ -103,10 +104,13 @@ class Prediction:
         picture.save(file, "PNG")
         return file.getvalue()
 
-    def save(self, folder: str | Path, stem: str, probabilities: bool = False) -> dict[str, str]:
+    def save(
+        self, folder: str | Path, stem: str, probabilities: bool = False, place: Georeference | None = None
+    ) -> dict[str, str]:
         """Writes `stem.png` (label indices with the classes' palette), `stem_overlay.jpg`, `stem.json`, of a sampled prediction
         `stem_uncertainty.png` (grey, 255 is a standard deviation of 0.5), and on request `stem_probabilities.npy`
-        (K, H, W) float16. Each is written whole or not at all; the names written are returned.
+        (K, H, W) float16. With the `place` of the image on the earth (`read_georeference`), also `stem_labels.tif`, a GeoTIFF
+        that lies there. Each is written whole or not at all; the names written are returned.
 
         Raises:
             UserError: a name would be too long for a file system.
@@ -116,6 +120,7 @@ class Prediction:
         files = {"labels": f"{stem}.png", "overlay": f"{stem}_overlay.jpg"}
         files |= {"uncertainty": f"{stem}_uncertainty.png"} if self.mean_variance is not None else {}
         files |= {"probabilities": f"{stem}_probabilities.npy"} if probabilities else {}
+        files |= {"geotiff": f"{stem}_labels.tif"} if place else {}
         files["summary"] = f"{stem}.json"
         _refuse_long(files.values())
         folder.mkdir(parents=True, exist_ok=True)
@@ -129,6 +134,8 @@ class Prediction:
         if probabilities:
             with atomic_write(folder / files["probabilities"]) as aside, open(aside, "wb") as file:
                 np.save(file, self.probabilities.astype(np.float16))
+        if place:
+            write_labels(folder / files["geotiff"], self.labels, place, self.taxonomy.palette)
         write_text(folder / files["summary"], json.dumps(self.summary(), indent=2) + "\n")
         return files
 

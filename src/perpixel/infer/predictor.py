@@ -131,7 +131,7 @@ class Predictor:
             UserError: the file cannot be read, its channels or numbers do not fit the model, or samples of a model without
                 dropout.
         """
-        array = as_array(image)
+        array = as_array(image, self.preprocessing.channels)
         where = name or (str(image) if isinstance(image, str | Path) else "image")
         question = Question(array, where, flip, tile, samples)
         answer = self.answer(question, probabilities)
@@ -218,14 +218,14 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
-def as_array(image: ImageLike) -> Array:
-    """Any kind of image as (H, W, C) uint8, uint16 or float32.
+def as_array(image: ImageLike, channels: int | None = None) -> Array:
+    """Any kind of image as (H, W, C) uint8, uint16 or float32; `channels` are wanted of a file, as for `read_image`.
 
     Raises:
         UserError: a file that cannot be read, or an array of another shape or dtype.
     """
     if isinstance(image, str | Path):
-        return read_image(image)
+        return read_image(image, channels)
     if isinstance(image, Image.Image):
         return image_from_pillow(image)
     if not isinstance(image, np.ndarray):
@@ -246,7 +246,7 @@ def _what_to_do(image: Any) -> str:
         return "; give one image at a time: [predictor.predict(image) for image in images]"
     if isinstance(image, Tensor):
         return "; give (H, W, C): tensor.permute(1, 2, 0).numpy()"
-    return "; give PIL.Image.open of it" if hasattr(image, "read") else ""
+    return "; write its bytes to a file and give its path" if hasattr(image, "read") or isinstance(image, bytes) else ""
 
 
 def display_image(image: Array) -> Array:

@@ -1,0 +1,101 @@
+"""The formats of image files, one file each; which of them a file is, by its first bytes."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+SUFFIXES = frozenset(
+    ".png .apng .jpg .jpeg .jpe .jfif .tif .tiff .webp .bmp .pbm .pgm .ppm .pnm .gif .jp2 .j2k .avif .tga .npy".split()
+)
+"""File name endings (lower case) that are taken for images."""
+
+_TGA = (".tga", ".vda", ".icb", ".vst")
+_BESIDE_IMAGES = frozenset(
+    ".txt .md .rst .csv .tsv .yaml .yml .toml .ini .cfg .log .html .pdf .doc .docx .sh .py .ipynb .m .license .lst "
+    ".pgw .tfw .jgw .wld .prj .ovr .zip .gz .tar .7z .md5 .sha256 .db .ds_store".split()
+)
+_BEGINS: Mapping[bytes, str] = {
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"\xff\xd8\xff": "jpeg",
+    b"II*\0": "tiff",
+    b"MM\0*": "tiff",
+    b"II+\0": "tiff",
+    b"MM\0+": "tiff",
+    b"GIF87a": "gif",
+    b"GIF89a": "gif",
+    b"BM": "bmp",
+    b"\0\0\0\x0cjP  \r\n\x87\n": "jp2",
+    b"\xff\x4f\xff\x51": "jp2",
+    b"\x93NUMPY": "npy",
+}
+_OTHERS: Mapping[bytes, str] = {
+    b"%!PS": "PostScript",
+    b"\xc5\xd0\xd3\xc6": "PostScript",
+    b"%PDF": "PDF",
+    b"8BPS": "a Photoshop document",
+    b"PK\x03\x04": "a zip archive",
+    b"\x1f\x8b": "gzip",
+    b"\x89HDF": "HDF5",
+    b"MATLAB": "a MATLAB file",
+    b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"v/1\x01": "OpenEXR",
+    b"version https://git-lfs": "the address of a Git LFS file, which was not fetched",
+    b"<": "HTML, XML or SVG",
+    b"{": "JSON",
+}
+
+
+def format_of(head: bytes, suffix: str) -> str:
+    """The name of a file's format by its first bytes, or nothing for one that cannot be read.
+
+    The ending counts for TGA alone, which begins like nothing in particular.
+
+    >>> format_of(b"GIF89a", ".png"), format_of(b"%!PS-Adobe", ".jpg")
+    ('gif', '')
+    """
+    for start, name in _BEGINS.items():
+        if head.startswith(start):
+            return name
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp"
+    if head[4:12] in (b"ftypavif", b"ftypavis") or (head[4:12] in (b"ftypmif1", b"ftypmsf1") and b"avi" in head):
+        return "avif"
+    if len(head) > 2 and head[:1] == b"P" and head[1:2] in b"123456fF" and (head[2:3].isspace() or head[2:3] == b"#"):
+        return "pnm"
+    return "tga" if suffix.lower() in _TGA else ""
+
+
+def other_content(head: bytes) -> str:
+    """What a file that is no image holds, in words, or nothing.
+
+    >>> other_content(b"%!PS-Adobe-3.0 EPSF-3.0")
+    'PostScript'
+    """
+    if head[4:8] == b"ftyp":
+        return "HEIC or video"
+    return next((words for start, words in _OTHERS.items() if head.startswith(start)), "")
+
+
+def skipped_kinds(files: Iterable[Path]) -> dict[str, int]:
+    """How many files there are of each ending that is not read, the most frequent first.
+
+    Hidden files and what often lies beside images (texts, tables, archives) are left out.
+
+    >>> skipped_kinds([Path("a.jpg"), Path("b.HEIC"), Path("c.heic"), Path("d.mat"), Path("readme.txt"), Path("f")])
+    {'.heic': 2, '.mat': 1, 'no ending': 1}
+    """
+    endings = (p.suffix.lower() or "no ending" for p in files if not p.name.startswith("."))
+    return dict(Counter(e for e in endings if e not in SUFFIXES and e not in _BESIDE_IMAGES).most_common())
+
+
+def skipped_line(files: Iterable[Path]) -> str:
+    """One line about the files that are not read, or nothing where all are.
+
+    >>> skipped_line([Path("b.HEIC"), Path("c.heic"), Path("d.mat")])
+    '3 files are not read as images: 2 .heic, 1 .mat'
+    """
+    kinds = skipped_kinds(files)
+    total = sum(kinds.values())
+    listed = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
+    return f"{total} file{'s are' if total > 1 else ' is'} not read as images: {listed}" if kinds else ""
