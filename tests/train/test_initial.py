@@ -14,7 +14,7 @@ from perpixel.labels import Taxonomy
 from perpixel.models import build
 from perpixel.train import Recipe, load_recipe, resume, train
 from perpixel.train.initial import start_from
-from perpixel.train.setup import make_plan
+from perpixel.train.setup import set_up
 
 
 class Lines:
@@ -120,12 +120,12 @@ def test_pixels_are_as_the_first_weights_expect_them(tiny: Recipe, tmp_path: Pat
         load_bundle(first)[0],
         read_info(first).model_copy(update={"preprocessing": Preprocessing(3, mean, std, bgr=True)}),
     )
-    plan = make_plan(tiny.changed({"init": str(first)}))
+    plan = set_up(tiny.changed({"init": str(first)}))
     assert plan.preprocessing.bgr and plan.preprocessing.mean == mean and plan.preprocessing.std == std
     assert plan.bundle_info({}, {}).preprocessing.bgr
-    again = make_plan(load_recipe_of(plan.recipe, tmp_path))
+    again = set_up(load_recipe_of(plan.recipe, tmp_path))
     assert again.preprocessing == plan.preprocessing
-    other = make_plan(tiny.changed({"init": str(first), "data.mean": [0.5] * 3, "data.std": [0.5] * 3}))
+    other = set_up(tiny.changed({"init": str(first), "data.mean": [0.5] * 3, "data.std": [0.5] * 3}))
     assert not other.preprocessing.bgr
 
 

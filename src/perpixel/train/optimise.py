@@ -47,7 +47,7 @@ def _in_backbone(model: nn.Module, name: str) -> bool:
     return any(name.startswith(f"{part}.") for part in getattr(model, "backbone_names", ()))
 
 
-def learning_rate(step: int, steps: int, how: OptimiserPart) -> float:
+def learning_rate(step: float, steps: float, how: OptimiserPart) -> float:
     """The rate of a step counted from 0, a pure function, so that a resumed run has the uninterrupted one's.
 
     poly is lr (1 - t)^power, cosine lr (1 + cos(pi t)) / 2, one_cycle a cosine from lr / 25 up over the first 30 % and down to

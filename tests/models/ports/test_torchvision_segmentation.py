@@ -53,7 +53,7 @@ def test_logits_are_torchvisions(name: str, aux: bool, size: tuple[int, int]) ->
     state, image = weights_of(name, aux=aux), image_of(size)
     found = read_port(SOURCE, state)
     network, depth = name.split("_resnet")
-    assert isinstance(found.model, FCNResNet if network == "fcn_resnet" else DeepLabV3)
+    assert isinstance(found.model, FCNResNet if network == "fcn" else DeepLabV3)
     assert found.options == {"depth": int(depth), "aux": aux} and found.num_classes == 21
     origin = theirs(name, aux=aux)
     origin.load_state_dict(state, assign=True)
