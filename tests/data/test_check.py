@@ -264,8 +264,9 @@ def test_names_with_dots_are_not_confused(tmp_path: Path) -> None:
 
 def test_windows_of_one_image_are_no_copies(tmp_path: Path) -> None:
     flat(tmp_path)
+    save(blobs(0, (0, 255, 0, 255)), tmp_path / "masks/p0.png")
     entry = {"train": [{"stem": "p0", "window": [0, 0, 40, 30]}], "val": [{"stem": "p0", "window": [0, 30, 40, 30]}]}
-    classes = [{"name": "a", "values": [0, 255]}]
+    classes = [{"name": "a", "values": [0]}, {"name": "b", "values": [255]}]
     (tmp_path / "dataset.yaml").write_text(yaml.safe_dump({"classes": classes, "splits": entry}))
     assert check_dataset(tmp_path).defects == ()
     entry["val"][0]["window"] = [0, 29, 40, 30]

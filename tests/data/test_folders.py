@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from perpixel.core.errors import UserError
-from perpixel.data.folders import Dataset, list_images, open_dataset, split_by_hash
-from perpixel.data.samples import Sample
+from perpixel.data.folders import open_dataset
+from perpixel.data.pairing import list_images
+from perpixel.data.samples import Dataset, Sample, split_by_hash
 from perpixel.labels import ADE20K, CAMVID, CITYSCAPES, CITYSCAPES_TRAIN_IDS, VOC, Taxonomy
 
 
@@ -30,7 +31,7 @@ def pairs(dataset: Dataset) -> dict[str, set[tuple[str, str]]]:
         assert path is not None
         return path.relative_to(dataset.root).as_posix()
 
-    return {split: {(below(s.image), below(s.mask)) for s in found} for split, found in dataset.splits.items()}
+    return {split: {(below(s.image), below(s.mask_path)) for s in found} for split, found in dataset.splits.items()}
 
 
 def everything(dataset: Dataset) -> set[tuple[str, str]]:

@@ -22,7 +22,8 @@ from PIL import Image
 
 from perpixel.core.errors import UserError
 from perpixel.core.reporter import Plain
-from perpixel.data.folders import Sample, open_dataset
+from perpixel.data.folders import open_dataset
+from perpixel.data.samples import Sample
 from perpixel.infer import evaluate, load
 from perpixel.losses import WeightedSum, build_loss
 from perpixel.models import MODELS, build

@@ -27,7 +27,7 @@ def evaluate(
     keep_freed_memory()
     predictor, dataset = load(model, device), open_dataset(data)
     metrics = ("confusion",) if only_miou else METRICS
-    measured = run(predictor, dataset.split(split), dataset.taxonomy, metrics, flip)
+    measured = run(predictor, dataset.split(split), dataset.classes, metrics, flip)
     results = {"model": model, "data": dataset.name, "split": split, "images": len(measured.images), **measured.results}
     _show(results, predictor.taxonomy.names)
     if out is not None:

@@ -10,7 +10,8 @@ import yaml
 from perpixel.core.errors import UserError, nearest
 from perpixel.data.layouts import by_lists, find_layout, pair_all, split_folders, two_folders, with_val, without_folder
 from perpixel.data.pairing import pair
-from perpixel.data.samples import Dataset, Sample, Window, by_name, find, find_in_line
+from perpixel.data.samples import Dataset, Sample, by_name, find, find_in_line
+from perpixel.data.window import Window
 from perpixel.labels import Taxonomy
 
 KEYS = ("name", "licence", "root", "images", "masks", "splits", "classes", "ignore")
@@ -33,7 +34,7 @@ def read_dataset_yaml(file: Path) -> Dataset:
     found = _splits(root, data, file)
     return replace(
         found,
-        taxonomy=taxonomy or found.taxonomy,
+        classes=taxonomy or found.classes,
         name=str(data.get("name", found.name or root.resolve().name)),
         licence=str(data.get("licence", "")),
     )

@@ -1,14 +1,14 @@
 """From a folder (or a dataset.yaml) to pairs of image and mask, by split."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from perpixel.core.errors import UserError
 from perpixel.data.dataset_yaml import read_dataset_yaml
 from perpixel.data.layouts import find_layout, subfolders
-from perpixel.data.pairing import list_images
-from perpixel.data.samples import SPLITS, Dataset, Sample, Window, split_by_hash
-
-__all__ = ["SPLITS", "Dataset", "Sample", "Window", "list_images", "open_dataset", "split_by_hash"]
+from perpixel.data.samples import Dataset, Sample
+from perpixel.labels import Taxonomy
 
 
 def open_dataset(path: str | Path) -> Dataset:
@@ -19,7 +19,19 @@ def open_dataset(path: str | Path) -> Dataset:
     Raises:
         UserError: nothing there, or it fits no layout; the message says what was looked for.
     """
-    path = Path(path)
+    return replace(_find(Path(path)), infer=_infer)
+
+
+def _infer(samples: Sequence[Sample]) -> Taxonomy | None:
+    from perpixel.data.statistics import infer_taxonomy  # takes its time to import
+
+    try:
+        return infer_taxonomy(samples)
+    except UserError:
+        return None
+
+
+def _find(path: Path) -> Dataset:
     if path.is_file() and path.suffix in (".yaml", ".yml"):
         return read_dataset_yaml(path)
     if not path.is_dir():

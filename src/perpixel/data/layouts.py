@@ -19,6 +19,7 @@ from pathlib import Path
 
 from perpixel.core.errors import UserError
 from perpixel.core.image import SUFFIXES
+from perpixel.data.mask_source import MaskFile
 from perpixel.data.pairing import Pairs, list_images, pair, pair_beside
 from perpixel.data.samples import SPLITS, Dataset, Sample, by_name, find_in_line, split_by_hash
 from perpixel.labels import ADE20K, CAMVID, CITYSCAPES, CITYSCAPES_TRAIN_IDS, VOC, Taxonomy
@@ -90,7 +91,7 @@ def with_val(splits: Mapping[str, tuple[Sample, ...]]) -> dict[str, tuple[Sample
 def pair_all(folders: Folders) -> tuple[dict[str, tuple[Sample, ...]], tuple[Path, ...]]:
     """The samples of every split, and the files that are in none."""
     paired = {s: pair(*two) for s, two in folders.items()}
-    used = {sample.mask for samples, _ in paired.values() for sample in samples}
+    used = {sample.mask.path for samples, _ in paired.values() for sample in samples if sample.mask}
     alone = dict.fromkeys(p for _, files in paired.values() for p in files if p not in used)
     return {s: samples for s, (samples, _) in paired.items()}, tuple(alone)
 
@@ -107,7 +108,7 @@ def _cityscapes(root: Path) -> Dataset | None:
         for image in sorted(folder.rglob("*_leftImg8bit.*")):
             stem = image.relative_to(folder).as_posix().rsplit("_leftImg8bit", 1)[0]
             mask = root / "gtFine" / folder.name / f"{stem}_gtFine_{kind}.png"
-            samples.append(Sample(stem, image, mask)) if mask.is_file() else unpaired.append(image)
+            samples.append(Sample(stem, image, MaskFile(mask))) if mask.is_file() else unpaired.append(image)
         splits[split] = tuple(samples)
     taxonomy = CITYSCAPES if kind == "labelIds" else CITYSCAPES_TRAIN_IDS
     return Dataset(root, "cityscapes", splits, taxonomy, "Cityscapes", unpaired=tuple(unpaired))

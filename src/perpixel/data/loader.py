@@ -17,9 +17,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from perpixel.core.errors import UserError
-from perpixel.core.image import Array, match_channels, read_image, read_mask
+from perpixel.core.image import Array, match_channels, read_image
 from perpixel.data.samples import Sample
 from perpixel.data.transforms import Augmentation, augment, resize_short_side, to_tensor
+from perpixel.data.window import cut, hw, lies_inside
 from perpixel.labels import Taxonomy
 
 _DECODED_TOGETHER = 16
@@ -43,28 +44,24 @@ def read_pair(sample: Sample, taxonomy: Taxonomy) -> tuple[Array, Array]:
     image, labels = read_image(sample.image), _read_whole_labels(sample, taxonomy)
     if image.shape[:2] != labels.shape:
         raise UserError(size_mismatch(sample, image.shape[:2], labels.shape))
-    return _cut(sample, image), _cut(sample, labels)
+    return _part(sample, image), _part(sample, labels)
 
 
 def read_labels(sample: Sample, taxonomy: Taxonomy) -> Array:
     """The labels (H, W) uint8 of a sample, cut to its window."""
-    return _cut(sample, _read_whole_labels(sample, taxonomy))
+    return _part(sample, _read_whole_labels(sample, taxonomy))
 
 
 def _read_whole_labels(sample: Sample, taxonomy: Taxonomy) -> Array:
     if sample.mask is None:
         raise UserError(f"{sample.image}: there is no mask for this image")
-    return taxonomy.encode(read_mask(sample.mask), str(sample.mask))
+    return taxonomy.encode(sample.mask.read(), str(sample.mask.path))
 
 
-def _cut(sample: Sample, array: Array) -> Array:
-    if sample.window is None:
-        return array
-    top, left, height, width = sample.window
-    if top + height > array.shape[0] or left + width > array.shape[1]:
-        size = f"{array.shape[0]}x{array.shape[1]}"
-        raise UserError(f"{sample.mask}: window {list(sample.window)} lies outside of its {size}")
-    return array[top : top + height, left : left + width]
+def _part(sample: Sample, array: Array) -> Array:
+    if sample.window is not None and not lies_inside(sample.window, array.shape):
+        raise UserError(f"{sample.mask_path}: window {list(sample.window)} lies outside of its {hw(array.shape)}")
+    return cut(array, sample.window)
 
 
 def size_mismatch(sample: Sample, image: Sequence[int], mask: Sequence[int]) -> str:
@@ -75,7 +72,7 @@ def size_mismatch(sample: Sample, image: Sequence[int], mask: Sequence[int]) -> 
         if turned
         else "they must be equal"
     )
-    return f"{sample.mask}: the mask is {mask[0]}x{mask[1]} (HxW) but its image is {image[0]}x{image[1]}; {hint}"
+    return f"{sample.mask_path}: the mask is {hw(mask)} (HxW) but its image is {hw(image)}; {hint}"
 
 
 class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):

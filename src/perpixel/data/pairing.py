@@ -6,6 +6,7 @@ from pathlib import Path
 
 from perpixel.core.errors import UserError
 from perpixel.core.image import SUFFIXES
+from perpixel.data.mask_source import MaskFile
 from perpixel.data.samples import Sample
 
 _MASK = "masks?|labels?|lab|gts?|ground_?truth|seg|segmentations?|annotations?|anno|annot|targets?"
@@ -57,7 +58,7 @@ def pair_beside(files: Iterable[Path], folder: Path) -> Pairs:
     doubles = {s: sorted(ps, key=_is_no_jpeg) for s, ps in stems.items() if len(ps) == 2}
     doubles = {s: ps for s, ps in doubles.items() if [_is_no_jpeg(p) for p in ps] == [False, True]}
     if doubles:
-        samples = tuple(Sample(s, image, mask) for s, (image, mask) in doubles.items())
+        samples = tuple(Sample(s, image, MaskFile(mask)) for s, (image, mask) in doubles.items())
         return samples, tuple(p for s, ps in stems.items() if s not in doubles for p in ps)
     single = {s: ps[0] for s, ps in stems.items() if len(ps) == 1}
     masks = {s: p for s, p in single.items() if _core(s, _MASK_ENDING, _MASK_START) != s}
@@ -66,7 +67,7 @@ def pair_beside(files: Iterable[Path], folder: Path) -> Pairs:
 
 
 def _result(images: Mapping[str, Path], masks: Mapping[str, Path], partner: Mapping[str, Path]) -> Pairs:
-    samples = tuple(Sample(s, p, partner[s]) for s, p in images.items() if s in partner)
+    samples = tuple(Sample(s, p, MaskFile(partner[s])) for s, p in images.items() if s in partner)
     used = set(partner.values())
     alone = [p for s, p in images.items() if s not in partner]
     return samples, tuple(alone + [p for p in masks.values() if p not in used])

@@ -1,18 +1,19 @@
 """What every layout of a data folder comes down to: named pairs of image and mask, by split."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from perpixel.core.errors import UserError, nearest
 from perpixel.core.image import SUFFIXES
+from perpixel.data.mask_source import MaskSource
+from perpixel.data.window import Window
 from perpixel.labels import Taxonomy
 
 SPLITS = ("train", "val", "test")
 VAL_SHARE = 0.2
-
-Window = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -21,21 +22,57 @@ class Sample:
 
     name: str
     image: Path
-    mask: Path | None
+    mask: MaskSource | None
     window: Window | None = None
+
+    @property
+    def mask_path(self) -> Path | None:
+        """The file of the mask, for messages."""
+        return self.mask.path if self.mask is not None else None
+
+
+def no_classes(samples: Sequence[Sample]) -> Taxonomy | None:
+    """Nobody tells the classes."""
+    return None
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a data folder holds. `taxonomy` is None when neither the layout nor a dataset.yaml tells the classes."""
+    """What a data folder holds.
+
+    Args:
+        root: the folder.
+        layout: which of the known layouts it has.
+        splits: split name -> samples.
+        classes: the classes that the layout or a dataset.yaml tells.
+        name, licence: travel into bundles and reports.
+        unpaired: images without a mask and masks without an image.
+        infer: finds the classes that the masks of some samples tell by themselves, if they do.
+    """
 
     root: Path
     layout: str
     splits: Mapping[str, tuple[Sample, ...]]
-    taxonomy: Taxonomy | None = None
+    classes: Taxonomy | None = None
     name: str = ""
     licence: str = ""
     unpaired: tuple[Path, ...] = field(default=())
+    infer: Callable[[Sequence[Sample]], Taxonomy | None] = field(default=no_classes, compare=False, repr=False)
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy | None:
+        """The classes: told, or else read out of the masks of train and val, once, which takes its time.
+
+        None where the values of the masks have no one meaning, or a mask cannot be read.
+        """
+        speaking = [*self.samples("train"), *self.samples("val")] or [
+            s for found in self.splits.values() for s in found
+        ]
+        return self.classes or self.infer(speaking)
+
+    def samples(self, name: str) -> tuple[Sample, ...]:
+        """The samples of a split, none where there is no such split."""
+        return tuple(self.splits.get(name, ()))
 
     def split(self, name: str) -> tuple[Sample, ...]:
         """The samples of a split.

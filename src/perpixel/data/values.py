@@ -51,13 +51,6 @@ def tally(mask: RawMask) -> Tally:
     )
 
 
-def value_counts(mask: RawMask) -> Counter[Value]:
-    """How many pixels hold each value of a mask; values are integers, or colours (r, g, b)."""
-    found, index = _indexed(mask.values)
-    counts = np.bincount(index.ravel(), minlength=len(found))
-    return Counter({_value(int(v), mask.values.ndim == 3): int(n) for v, n in zip(found, counts, strict=True)})
-
-
 def taxonomy_of_values(values: Iterable[Value], palette: Array | None, where: str) -> Taxonomy:
     """The taxonomy that masks speak for themselves when nobody wrote one down.
 

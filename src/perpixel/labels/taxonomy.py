@@ -135,6 +135,12 @@ class Taxonomy:
         return any(not isinstance(v, int) for values in self.values for v in values)
 
     @cached_property
+    def label_of(self) -> dict[Value, int]:
+        """Mask value -> label, 255 for those to ignore."""
+        labels = {v: label for label, values in enumerate(self.values) for v in values}
+        return labels | dict.fromkeys(self.ignore, IGNORE)
+
+    @cached_property
     def palette(self) -> Array:
         """(256, 3) uint8: the colour of every label, black for those that are no class."""
         palette = np.zeros((256, 3), np.uint8)

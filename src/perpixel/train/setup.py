@@ -10,12 +10,11 @@ import torch
 from torch import nn
 
 from perpixel.bundle import BundleInfo, Preprocessing
-from perpixel.core.errors import UserError
 from perpixel.core.reporter import Reporter
 from perpixel.data.folders import open_dataset
 from perpixel.data.loader import TrainingSet
 from perpixel.data.samples import Dataset, Sample
-from perpixel.data.statistics import ClassCounts, count_classes, infer_taxonomy, measure_images
+from perpixel.data.statistics import ClassCounts, survey_training
 from perpixel.data.transforms import Augmentation
 from perpixel.labels import Taxonomy
 from perpixel.losses import WeightedSum, build_loss, class_weights
@@ -92,13 +91,9 @@ def set_up(recipe: Recipe, report: Reporter | None = None) -> Setup:
         Interrupted: `report` said so.
     """
     dataset = open_dataset(recipe.data.path)
-    train = dataset.split(recipe.data.train_split)
-    val = tuple(dataset.splits.get(recipe.data.val_split, ()))
-    taxonomy = dataset.taxonomy or infer_taxonomy([*train, *val])
-    counts = count_classes(train, taxonomy)
-    if not counts.labelled:
-        raise UserError(f"{dataset.root}: every pixel of the training masks is ignored; there is nothing to learn from")
-    found = measure_images(train, taxonomy)
+    known = survey_training(dataset, recipe.data.train_split, recipe.data.val_split, report)
+    train, val = dataset.split(recipe.data.train_split), dataset.samples(recipe.data.val_split)
+    taxonomy, counts, found = known.taxonomy, known.counts, known.images
     init = recipe.init if recipe.data.mean is None else None
     recipe = _resolved(recipe, *expected_pixels(init, recipe.model.name, found), found.median_size)
     data = recipe.data

@@ -10,7 +10,7 @@ from perpixel.core import Size
 from perpixel.core.reporter import Reporter
 from perpixel.data.folders import open_dataset
 from perpixel.data.loader import TrainingSet
-from perpixel.data.statistics import infer_taxonomy, measure_images
+from perpixel.data.statistics import survey_training
 from perpixel.labels import Taxonomy
 from perpixel.models import build
 from perpixel.models.decouplednet import DecoupledNet
@@ -53,9 +53,9 @@ def decoupled_job(recipe: Recipe, part: DecoupledPart, report: Reporter) -> Job:
     """
     size = recipe.data.crop or (320, 320)
     dataset = open_dataset(recipe.data.path)
-    samples, val = dataset.split(recipe.data.train_split), tuple(dataset.splits.get(recipe.data.val_split, ()))
-    taxonomy = dataset.taxonomy or infer_taxonomy([*samples, *val])
-    found = measure_images(samples, taxonomy)
+    known = survey_training(dataset, recipe.data.train_split, recipe.data.val_split, report)
+    samples, val = dataset.split(recipe.data.train_split), dataset.samples(recipe.data.val_split)
+    taxonomy, found = known.taxonomy, known.images
     mean, std, bgr = expected_pixels(recipe.init if recipe.data.mean is None else None, NETWORK, found)
     data = recipe.data
     preprocessing = Preprocessing(
