@@ -153,7 +153,7 @@ def test_it_trains_and_predicts(tmp_path: Path) -> None:
     }
     changes |= {"model.options.fusion": "attention", "model.options.aux": True, "optimiser.ema": None, "batch_size": 2}
     recipe = default_recipe("multi_scale").changed(changes)
-    assert train(recipe, tmp_path / "run").best_mean_iou >= 0
+    assert train(recipe, tmp_path / "run").best >= 0
     predictor = load(tmp_path / "run", device="cpu")
     assert isinstance(predictor.model, MultiScale)
     assert predictor.model.attention.score.weight.any()  # it was zero, and has learnt

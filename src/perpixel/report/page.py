@@ -1,5 +1,6 @@
 """`write_report`: one self-contained HTML page about a run."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -185,13 +186,15 @@ def _legend(taxonomy: Taxonomy | None) -> list[tuple[str, str]]:
 
 
 def _curves(run: RunFolder) -> list[tuple[str, Any]]:
-    """(title, chart) for each curve that the history has."""
+    """(title, chart) for each curve that the history has, stage by stage."""
     found = []
-    for title, column in (("training loss", "loss"), ("learning rate", "lr"), ("val mIoU", "val_mean_iou")):
-        points = run.curve(column)
+    columns = ("training loss", "loss"), ("learning rate", "lr"), ("val mIoU", "val_mean_iou")
+    for stage, (title, column) in itertools.product(dict.fromkeys(run.stages), columns):
+        points = run.curve(column, stage)
         if points:
             best = column == "val_mean_iou"
-            says = f"{title} over {points[-1][0]:,.0f} steps: from {points[0][1]:.4g} to {points[-1][1]:.4g}"
+            title = f"{title}, {stage}" if stage else title
+            says = f"{title} to step {points[-1][0]:,.0f}: from {points[0][1]:.4g} to {points[-1][1]:.4g}"
             says += f", best {max(y for _, y in points):.4f}" if best else ""
             found.append((title, line_chart(points, says, "step", mark_best=best)))
     return found

@@ -1,5 +1,6 @@
 """A recipe: everything that decides a training run, as YAML on disk and a frozen object in memory."""
 
+import copy
 from pathlib import Path
 from typing import Any, Literal
 
@@ -186,7 +187,7 @@ class Recipe(Part):
                 if not isinstance(place.get(part), dict):
                     raise UserError(f'a recipe has no "{key}".{nearest(part, place)}')
                 place = place[part]
-            place[last] = value
+            place[last] = copy.deepcopy(value)  # a later key may reach into it
         return parse(data, "recipe")
 
     def save(self, file: str | Path) -> None:

@@ -146,7 +146,11 @@ class _Run:
         precision = self.accelerator.mixed_precision.replace("no", "fp32")
         said = words(length, loop.steps_per_epoch, objective.judged > 0)
         name = f"{objective.name}, " if objective.name else ""
-        self.report.line(f"run       {self.folder.path}: {name}{said} on {self.accelerator.device} in {precision}")
+        many = self.accelerator.num_processes
+        together = f", {many} processes with batch norms over all of them" if many > 1 else ""
+        self.report.line(
+            f"run       {self.folder.path}: {name}{said} on {self.accelerator.device} in {precision}{together}"
+        )
         return loop
 
     def _length(self, stage: Stage, objective: Objective[Any, Any], state: State, progress: Progress) -> Length:

@@ -12,6 +12,7 @@ from perpixel.train.bf16 import spare_dilated_depthwise
 from perpixel.train.checkpoint import optimiser_tensors, restore_optimiser
 from perpixel.train.optimise import MovingAverage, make_optimiser
 from perpixel.train.recipe import Recipe
+from perpixel.train.sync_norm import synchronise
 
 
 class State:
@@ -30,6 +31,8 @@ class State:
             spare_dilated_depthwise(network)
         if recipe.channels_last:
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if accelerator.num_processes > 1:
+            network = synchronise(network, accelerator.device)
         optimiser = make_optimiser(network, self.how)
         self.average = MovingAverage(network, self.how.ema) if self.how.ema else None
         self.network = network
