@@ -8,7 +8,7 @@ from PIL import Image
 
 from perpixel.core.errors import UserError
 from perpixel.data.folders import open_dataset
-from perpixel.data.pairing import list_images
+from perpixel.data.listing import list_images
 from perpixel.data.samples import Dataset, Sample, split_by_hash
 from perpixel.labels import ADE20K, CAMVID, CITYSCAPES, CITYSCAPES_TRAIN_IDS, VOC, Taxonomy
 

@@ -75,7 +75,7 @@ def find_images(arguments: list[str]) -> list[Path]:
         UserError: an argument matches nothing.
     """
     from perpixel.core.image import SUFFIXES
-    from perpixel.data.pairing import list_images
+    from perpixel.data.listing import list_images
 
     found: dict[Path, None] = {}
     for argument in arguments:

@@ -74,6 +74,7 @@ def overview(checked: Checked) -> list[tuple[str, str]]:
     lines = [("data", dataset.name), ("layout", dataset.layout), ("pairs", pairs or "none")]
     if dataset.licence:
         lines.insert(1, ("licence", dataset.licence))
+    lines += [("left out", note) for note in dataset.notes]
     if not images:
         return lines
     sizes = sorted((i.size for i in images), key=lambda s: (s[0] * s[1], s))

@@ -7,9 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from perpixel.core import IGNORE
+from perpixel.core.text import read_lines, with_slashes
 from perpixel.data.facts import Facts, PairFacts, in_terms, label_counts, split_pairs
+from perpixel.data.left_out import unused_lists
 from perpixel.data.meaning import Meaning, is_jpeg_mask, looks_smoothed, show
-from perpixel.data.samples import SPLITS, Dataset, without_suffix
+from perpixel.data.naming import without_suffix
+from perpixel.data.samples import Dataset
 from perpixel.data.window import Window, hw, overlap
 
 Named = Callable[[Path | None], str]
@@ -70,7 +73,8 @@ def _unreadable(facts: Facts, rel: Named) -> Iterator[Finding]:
 
 
 def _unpaired(dataset: Dataset, rel: Named) -> Iterator[Finding]:
-    listed = {without_suffix(entry).rsplit("/", 1)[-1] for entry in list_entries(dataset).get("test", [])}
+    tested = (entry for found in dataset.lists if found.split == "test" for entry in found.entries)
+    listed = {without_suffix(entry).rsplit("/", 1)[-1] for entry in tested}
     alone = [p for p in dataset.unpaired if p.stem not in listed]  # the images of a test list may lack masks on purpose
     yield from if_any(
         "images without a mask, or masks without an image",
@@ -195,43 +199,25 @@ def _in_two_splits(facts: Facts, rel: Named) -> Iterator[Finding]:
 
 
 def _lists(dataset: Dataset) -> Iterator[Finding]:
-    entries = {s: list(dict.fromkeys(without_suffix(e) for e in v)) for s, v in list_entries(dataset).items()}
-    seen = {s.name for samples in dataset.splits.values() for s in samples}
-    both = [
-        f"{b}.txt and {a}.txt: {e}"
+    entries = {file.name: _first_words(file) for file in unused_lists(dataset)}
+    both = (
+        f"{b} and {a}: {e}"
         for i, a in enumerate(entries)
         for b in list(entries)[:i]
         for e in entries[a]
-        if e in set(entries[b]) and not {a, b} <= {s for s, v in dataset.splits.items() if e in {x.name for x in v}}
-    ]
-    yield from if_any("the same entry in two lists", both, "remove it from one of the lists")
-    if dataset.layout not in ("voc", "flat"):
-        return
-    listed = {p.stem for p in dataset.unpaired}
-    lost = (
-        f"{s}.txt: {e}"
-        for s in ("train", "val")
-        for e in entries.get(s, [])
-        if e not in seen and e.rsplit("/", 1)[-1] not in seen | listed
+        if e in entries[b]
     )
+    yield from if_any("the same entry in two lists", both, "remove it from one of the lists")
+    lost = (f"{found.file.name}: {e}" for found in dataset.lists for e in found.lost)
     yield from if_any("list entries without image and mask", lost, "correct the list, or add the missing files")
 
 
-def list_entries(dataset: Dataset) -> dict[str, list[str]]:
-    """The first word of every line of train.txt, val.txt and test.txt beside the data (VOC keeps them elsewhere)."""
-    folder = dataset.root / "ImageSets" / "Segmentation" if dataset.layout == "voc" else dataset.root
-    files = {s: folder / f"{s}.txt" for s in SPLITS}
-    return {
-        s: [line.split()[0] for line in f.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-        for s, f in files.items()
-        if f.is_file()
-    }
+def _first_words(file: Path) -> list[str]:
+    return [without_suffix(with_slashes(line.split()[0])) for line in read_lines(file)]
 
 
 def _empty_splits(dataset: Dataset, facts: Facts) -> Iterator[Finding]:
-    lists = list_entries(dataset) if dataset.layout in ("voc", "flat") else {}
     empty = [s for s, pairs in facts.items() if not pairs and not (s == "val" and len(facts.get("train", [])) == 1)]
-    empty += [s for s, entries in lists.items() if not entries and s not in empty]
     if not any(facts.values()):
         empty = sorted(facts) or ["train"]
     yield from if_any(

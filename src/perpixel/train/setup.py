@@ -13,6 +13,7 @@ from perpixel.bundle import BundleInfo, Preprocessing
 from perpixel.core.reporter import Reporter
 from perpixel.data.folders import open_dataset
 from perpixel.data.loader import TrainingSet
+from perpixel.data.measured import identity
 from perpixel.data.samples import Dataset, Sample
 from perpixel.data.statistics import ClassCounts, survey_training
 from perpixel.data.transforms import Augmentation
@@ -37,6 +38,7 @@ class Setup:
     model: nn.Module
     loss: WeightedSum
     weights: tuple[float, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def logit_bias(self) -> tuple[float, ...]:
@@ -59,7 +61,12 @@ class Setup:
             logit_bias=self.logit_bias,
             training=dict(training),
             metrics=dict(metrics),
-            data={"name": self.dataset.name, "licence": self.dataset.licence, "train_images": len(self.training_set)},
+            data={
+                "name": self.dataset.name,
+                "licence": self.dataset.licence,
+                "train_images": len(self.training_set),
+                "identity": identity(self.dataset),
+            },
         )
 
     def lines(self) -> list[str]:
@@ -72,6 +79,8 @@ class Setup:
         return [
             f"data      {self.dataset.name} ({self.dataset.layout}): {len(self.training_set)} train, {len(self.val)} val, "
             f"{self.taxonomy.num_classes} classes, {self.preprocessing.channels} channels",
+            *(f"left out  {note}" for note in self.dataset.notes),
+            *(f"data      {note}" for note in self.notes),
             f"model     {recipe.model.name}: {parameters:,} parameters; about {parameters * 16 / 2**20 + activations:,.0f} MB to train",
             f"sample    crop {data.crop[0]}x{data.crop[1]}, batch {recipe.batch_size}"
             + (f" x {recipe.accumulate} accumulated" if recipe.accumulate > 1 else ""),
@@ -122,6 +131,7 @@ def set_up(recipe: Recipe, report: Reporter | None = None) -> Setup:
         model=model,
         loss=build_loss(recipe.loss.terms, weights, recipe.loss.aux_weight, recipe.loss.presence_weight),
         weights=tuple(float(w) for w in weights),
+        notes=known.notes,
     )
 
 

@@ -75,7 +75,11 @@ def decoupled_job(recipe: Recipe, part: DecoupledPart, report: Reporter) -> Job:
     recipe = _resolved(recipe, preprocessing, size)
     info = _info(recipe, taxonomy, preprocessing, weak, strong, dataset.name, dataset.licence)
     setup = Setup(model, preprocessing, recipe, info, val)
-    lines = (f"data      {len(weak.images)} images with classes, {len(strong.images)} of them with masks",)
+    lines = (
+        f"data      {len(weak.images)} images with classes, {len(strong.images)} of them with masks",
+        *(f"left out  {note}" for note in dataset.notes),
+        *(f"data      {note}" for note in known.notes),
+    )
     return Job(recipe, model, _stages(setup, part, weak, strong), lines)
 
 
