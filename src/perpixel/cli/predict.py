@@ -28,6 +28,8 @@ def predict(
 ) -> None:
     """Predict. An image that cannot be read does not stop the others; the exit status is then 2."""
     files = find_images(images)
+    for line in passed_over(images):
+        print(line)
     stems = unique_stems(files)
     refuse_overwriting(files, stems, out)
     from rich.progress import Progress
@@ -92,6 +94,18 @@ def find_images(arguments: list[str]) -> list[Path]:
             raise UserError(f"{argument}: no image there; give image files, folders of images or quoted globs")
         found.update(dict.fromkeys(matches))
     return list(found)
+
+
+def passed_over(arguments: list[str]) -> list[str]:
+    """A line for each folder given that holds other files than images, with their kinds."""
+    from perpixel.data.listing import kinds, list_files
+
+    others = {a: list_files(Path(a)).others for a in arguments if Path(a).is_dir()}
+    return [
+        f"left out  {len(found)} files of {a} not read as images: {kinds(found)}"
+        for a, found in others.items()
+        if found
+    ]
 
 
 def unique_stems(files: list[Path]) -> list[str]:

@@ -12,6 +12,7 @@ from perpixel.data.facts import Facts, PairFacts, in_terms, label_counts, split_
 from perpixel.data.left_out import unused_lists
 from perpixel.data.meaning import Meaning, is_jpeg_mask, looks_smoothed, show
 from perpixel.data.naming import without_suffix
+from perpixel.data.patterns import proposal
 from perpixel.data.samples import Dataset
 from perpixel.data.window import Window, hw, overlap
 
@@ -79,8 +80,13 @@ def _unpaired(dataset: Dataset, rel: Named) -> Iterator[Finding]:
     yield from if_any(
         "images without a mask, or masks without an image",
         map(rel, alone),
-        "give each the partner of the same stem, or remove it",
+        "give each the partner of the same stem, or remove it" + _pattern(dataset),
     )
+
+
+def _pattern(dataset: Dataset) -> str:
+    seen = proposal(dataset.root, dataset.unpaired)
+    return f"; or, if so they belong together, in dataset.yaml: images: {seen[0]} and masks: {seen[1]}" if seen else ""
 
 
 def _sizes(facts: Facts, rel: Named) -> Iterator[Finding]:

@@ -45,7 +45,7 @@ def unused_lists(dataset: Dataset) -> tuple[Path, ...]:
 def _files(text: str, files: Iterable[Path]) -> str:
     if text.startswith("pictures"):
         return text
-    return f"files {text}" if text else f"files that are no images: {kinds(tuple(files))}"
+    return f"files {text}" if text else f"files not read as images: {kinds(tuple(files))}"
 
 
 def _relative(paths: Iterable[Path], root: Path) -> list[str]:

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 from perpixel.core.errors import UserError
@@ -67,8 +67,17 @@ def pair_patterns(root: Path, images: str, masks: str) -> tuple[dict[str, tuple[
     return {split: tuple(samples) for split, samples in splits.items()}, alone
 
 
+def proposal(root: Path, alone: Iterable[Path]) -> tuple[str, str] | None:
+    """Patterns of images and of masks that would pair files which names alone do not pair; None where none is seen."""
+    folders: dict[Path, list[Path]] = {}
+    for path in alone:
+        folders.setdefault(path.parent, []).append(path)
+    tried = (propose(root, a, b) for a, b in combinations(folders.values(), 2))
+    return next((found for found in tried if found), None)
+
+
 def propose(root: Path, images: Sequence[Path], masks: Sequence[Path]) -> tuple[str, str] | None:
-    """Patterns that pair most of the images with a mask each: what begins and what ends the names of all is fixed."""
+    """Patterns that pair most of the images of a folder with a mask each: what begins and what ends all names is fixed."""
     if len(images) < 2 or len(masks) < 2:
         return None
     patterns, ids = [], []
@@ -79,9 +88,19 @@ def propose(root: Path, images: Sequence[Path], masks: Sequence[Path]) -> tuple[
         head = _same_start(names).rstrip("0123456789")
         tail = _same_start([n[::-1] for n in names])[::-1].lstrip("0123456789")
         ids.append({n[len(head) : len(n) - len(tail)] for n in names})
-        patterns.append((folder / f"{head}{{id}}{tail}").relative_to(root).as_posix())
+        patterns.append(_with_split(folder.relative_to(root), f"{head}{{id}}{tail}"))
     both = ids[0] & ids[1]
     return (patterns[0], patterns[1]) if "" not in both and 2 * len(both) > len(images) else None
+
+
+def _with_split(folder: Path, name: str) -> str:
+    """A pattern in which the folder of a split, and its word in the name, are {split}."""
+    parts = list(folder.parts)
+    word = next((p for p in parts if p.lower() in SPLIT_NAMES), None)
+    if word is not None:
+        parts = ["{split}" if p == word else p for p in parts]
+        name = name.replace(word, "{split}")
+    return "/".join([*parts, name])
 
 
 def _same_start(texts: Sequence[str]) -> str:

@@ -6,6 +6,8 @@ import yaml
 
 from perpixel.data.check import Checked
 from perpixel.data.meaning import Meaning, show
+from perpixel.data.patterns import proposal
+from perpixel.data.samples import Dataset
 from perpixel.labels import Taxonomy
 from perpixel.labels.taxonomy import Value, default_colours
 
@@ -18,6 +20,11 @@ _HEAD = """\
 #   images: images
 #   masks: masks
 #   splits: {{train: train.txt, val: val.txt}}
+"""
+_PAIRED = """\
+# No image has a mask of its name; this pattern pairs them. Then run perpixel check again for the classes.
+images: {0}
+masks: {1}
 """
 _UNNAMED = """\
 # The masks do not say what their values mean: give each class its real name.
@@ -35,11 +42,17 @@ def starter(checked: Checked) -> str | None:
     elif meaning.needs_names:
         entries = _unnamed(meaning)
     else:
-        return None
+        return _patterns(dataset)
     head = _HEAD.format(layout=dataset.layout) + _UNNAMED * meaning.needs_names
     lines = [f"name: {_flow(dataset.name)}", f"licence: {_flow(dataset.licence)}", "classes:"]
     lines += [f"  - {_flow(entry)}" for entry in entries["classes"]]
     return head + "\n".join([*lines, f"ignore: {_flow(entries['ignore'])}"]) + "\n"
+
+
+def _patterns(dataset: Dataset) -> str | None:
+    """Where no names agree: the patterns that would pair them."""
+    seen = proposal(dataset.root, dataset.unpaired) if not any(dataset.splits.values()) else None
+    return _PAIRED.format(*(_flow(p) for p in seen)) if seen else None
 
 
 def _by_colour(meaning: Meaning, taxonomy: Taxonomy) -> dict[str, Any] | None:

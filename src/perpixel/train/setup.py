@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,14 @@ import torch
 from torch import nn
 
 from perpixel.bundle import BundleInfo, Preprocessing
+from perpixel.core.errors import UserError
 from perpixel.core.reporter import Reporter
+from perpixel.data.fingerprint import look
 from perpixel.data.folders import open_dataset
 from perpixel.data.loader import TrainingSet
 from perpixel.data.measured import identity
 from perpixel.data.samples import Dataset, Sample
-from perpixel.data.statistics import ClassCounts, survey_training
+from perpixel.data.statistics import ClassCounts
 from perpixel.data.transforms import Augmentation
 from perpixel.labels import Taxonomy
 from perpixel.losses import WeightedSum, build_loss, class_weights
@@ -39,6 +41,7 @@ class Setup:
     loss: WeightedSum
     weights: tuple[float, ...]
     notes: tuple[str, ...] = ()
+    known: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def logit_bias(self) -> tuple[float, ...]:
@@ -92,20 +95,27 @@ class Setup:
         ]
 
 
-def set_up(recipe: Recipe, report: Reporter | None = None) -> Setup:
+def set_up(recipe: Recipe, report: Reporter | None = None, kept: Mapping[str, Any] | None = None) -> Setup:
     """Reads the data and builds everything that the recipe names.
+
+    Args:
+        recipe: what to do.
+        report: told how far reading is.
+        kept: `Setup.known` of the run that goes on; its data is then not measured again.
 
     Raises:
         UserError: the data, or a name or value in the recipe, cannot be used.
         Interrupted: `report` said so.
     """
     dataset = open_dataset(recipe.data.path)
-    known = survey_training(dataset, recipe.data.train_split, recipe.data.val_split, report)
+    looked = look(dataset, recipe.data.train_split, recipe.data.val_split, report, kept)
+    known = looked.facts
     train, val = dataset.split(recipe.data.train_split), dataset.samples(recipe.data.val_split)
     taxonomy, counts, found = known.taxonomy, known.counts, known.images
     init = recipe.init if recipe.data.mean is None else None
     recipe = _resolved(recipe, *expected_pixels(init, recipe.model.name, found), found.median_size)
     data = recipe.data
+    _refuse_other_channels(dataset, found.channels, data)
     preprocessing = Preprocessing(
         channels=found.channels,
         mean=data.mean or (),
@@ -132,7 +142,17 @@ def set_up(recipe: Recipe, report: Reporter | None = None) -> Setup:
         loss=build_loss(recipe.loss.terms, weights, recipe.loss.aux_weight, recipe.loss.presence_weight),
         weights=tuple(float(w) for w in weights),
         notes=known.notes,
+        known=looked.to_dict(),
     )
+
+
+def _refuse_other_channels(dataset: Dataset, channels: int, data: DataPart) -> None:
+    for key, values in (("mean", data.mean), ("std", data.std)):
+        if values and len(values) != channels:
+            raise UserError(
+                f"{dataset.root}: its images have {channels} channels, but data.{key} of the recipe is for {len(values)}: "
+                "the recipe was made for other images; leave it out to have it measured"
+            )
 
 
 def _resolved(

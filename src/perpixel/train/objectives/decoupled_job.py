@@ -1,6 +1,8 @@
 """From a recipe with a decoupled part, and its data, to the two stages of `decoupled`."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,9 +10,9 @@ import torch
 from perpixel.bundle import BundleInfo, Preprocessing
 from perpixel.core import Size
 from perpixel.core.reporter import Reporter
+from perpixel.data.fingerprint import look
 from perpixel.data.folders import open_dataset
 from perpixel.data.loader import TrainingSet
-from perpixel.data.statistics import survey_training
 from perpixel.labels import Taxonomy
 from perpixel.models import build
 from perpixel.models.decouplednet import DecoupledNet
@@ -44,7 +46,7 @@ def decoupled_recipe(part: DecoupledPart | None = None) -> Recipe:
     )
 
 
-def decoupled_job(recipe: Recipe, part: DecoupledPart, report: Reporter) -> Job:
+def decoupled_job(recipe: Recipe, part: DecoupledPart, report: Reporter, kept: Mapping[str, Any] | None = None) -> Job:
     """Both stages. Of the train split's masks, those of `masks_per_class` images a class are used as masks; of all others
     only which classes they hold.
 
@@ -53,7 +55,8 @@ def decoupled_job(recipe: Recipe, part: DecoupledPart, report: Reporter) -> Job:
     """
     size = recipe.data.crop or (320, 320)
     dataset = open_dataset(recipe.data.path)
-    known = survey_training(dataset, recipe.data.train_split, recipe.data.val_split, report)
+    looked = look(dataset, recipe.data.train_split, recipe.data.val_split, report, kept)
+    known = looked.facts
     samples, val = dataset.split(recipe.data.train_split), dataset.samples(recipe.data.val_split)
     taxonomy, found = known.taxonomy, known.images
     mean, std, bgr = expected_pixels(recipe.init if recipe.data.mean is None else None, NETWORK, found)
@@ -80,7 +83,7 @@ def decoupled_job(recipe: Recipe, part: DecoupledPart, report: Reporter) -> Job:
         *(f"left out  {note}" for note in dataset.notes),
         *(f"data      {note}" for note in known.notes),
     )
-    return Job(recipe, model, _stages(setup, part, weak, strong), lines)
+    return Job(recipe, model, _stages(setup, part, weak, strong), lines, looked.to_dict())
 
 
 def _stages(setup: Setup, part: DecoupledPart, weak: Weak, strong: Strong) -> tuple[Stage, ...]:
