@@ -22,7 +22,7 @@ from perpixel.data.lists import by_lists
 from perpixel.data.naming import Names
 from perpixel.data.pairing import pair
 from perpixel.data.patterns import is_pattern, pair_patterns
-from perpixel.data.samples import Dataset, Sample, some_names
+from perpixel.data.samples import Dataset, Sample
 from perpixel.data.window import Window
 from perpixel.labels import Taxonomy
 
@@ -129,9 +129,7 @@ def _given(root: Path, data: Mapping[str, Any], samples: tuple[Sample, ...], fil
         return None
     splits = _listed(root, data["splits"], samples, file)
     used = {s.image for found in splits.values() for s in found}
-    left = [s.name for s in samples if s.image not in used]
-    notes = (f"{len(left)} pairs are in none of the splits of {file.name}: {some_names(left)}",) if left else ()
-    return Dataset(root, LAYOUT, splits, notes=notes)
+    return Dataset(root, LAYOUT, splits, unused=tuple(s for s in samples if s.image not in used))
 
 
 def _inside_splits(root: Path, data: Mapping[str, Any]) -> dict[str, tuple[Path, Path]]:

@@ -107,8 +107,7 @@ def with_val(dataset: Dataset) -> Dataset:
 
 def listed(dataset: Dataset, found: Listed) -> Dataset:
     """A data set with the splits that lists give it."""
-    notes = (*dataset.notes, *found.notes)
-    return replace(dataset, splits=found.splits, lists=found.lists, hashed=found.hashed, notes=notes)
+    return replace(dataset, splits=found.splits, lists=found.lists, hashed=found.hashed, unused=found.unused)
 
 
 def pair_all(folders: Folders) -> tuple[dict[str, tuple[Sample, ...]], tuple[Path, ...]]:

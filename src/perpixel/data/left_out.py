@@ -16,7 +16,7 @@ def left_out(dataset: Dataset) -> tuple[str, ...]:
     found, root = list_files(dataset.root), dataset.root
     samples = [s for named in dataset.splits.values() for s in named]
     used = {s.image for s in samples} | {s.mask_path for s in samples}
-    alone = set(dataset.unpaired)
+    alone = {*dataset.unpaired, *(p for s in dataset.unused for p in (s.image, s.mask_path))}
     more = [p for p in found.images if p not in used and p not in alone]
     lists = unused_lists(dataset)
     known = {*lists, *(x.file for x in dataset.lists)}
@@ -29,6 +29,10 @@ def left_out(dataset: Dataset) -> tuple[str, ...]:
         (tuple(p for p in others if p not in labels), ""),
     ]
     said = [f"{len(files)} {_files(text, files)}" for files, text in lines if files]
+    if dataset.unused:
+        files = ", ".join(x.file.name for x in dataset.lists) or "dataset.yaml"
+        names = some_names([s.name for s in dataset.unused])
+        said.insert(0, f"{len(dataset.unused)} pairs are in no list ({files}): {names}")
     if lists:
         said.append(f"not used, the folders say the splits: {some_names(_relative(lists, root))}")
     return (*dataset.notes, *said)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from perpixel.core.text import read_lines
 from perpixel.data.naming import Names, composed, without_suffix
-from perpixel.data.samples import SPLITS, Sample, SplitList, some_names, split_by_hash
+from perpixel.data.samples import SPLITS, Sample, SplitList, split_by_hash
 
 SPLIT_NAMES = {"training": "train", "train": "train", "validation": "val", "valid": "val", "val": "val"}
 SPLIT_NAMES |= {"testing": "test", "test": "test"}  # of two that mean the same the later one counts
@@ -15,12 +15,12 @@ TRAINVAL = "trainval"
 
 @dataclass(frozen=True)
 class Listed:
-    """Splits, the lists that they come from, whether a hash cut val out of train, and what the lists leave out, a line each."""
+    """Splits, the lists that they come from, whether a hash cut val out of train, and the samples in no list."""
 
     splits: Mapping[str, tuple[Sample, ...]]
     lists: tuple[SplitList, ...] = ()
     hashed: bool = False
-    notes: tuple[str, ...] = ()
+    unused: tuple[Sample, ...] = ()
 
 
 def by_lists(samples: Sequence[Sample], unpaired: Sequence[Path], folder: Path) -> Listed:
@@ -44,11 +44,9 @@ def by_lists(samples: Sequence[Sample], unpaired: Sequence[Path], folder: Path) 
     hashed = "val" not in splits
     inside = {s.name for listed in splits.values() for s in listed}
     splits = {**splits, **split_by_hash(splits["train"])} if hashed else splits
-    left = [s.name for s in samples if s.name not in inside]
-    files = ", ".join(f.name for f in found.values())
-    notes = (f"{len(left)} pairs are in no list ({files}): {some_names(left)}",) if left else ()
     lists = tuple(found for found, _ in read.values())
-    return Listed({s: splits[s] for s in SPLITS if s in splits}, lists, hashed, notes)
+    unused = tuple(s for s in samples if s.name not in inside)
+    return Listed({s: splits[s] for s in SPLITS if s in splits}, lists, hashed, unused)
 
 
 def _read(split: str, file: Path, names: Names, lone: frozenset[str]) -> tuple[SplitList, tuple[Sample, ...]]:

@@ -10,10 +10,11 @@ from perpixel.core.errors import UserError
 from perpixel.data.listing import list_images
 from perpixel.data.lists import SPLIT_NAMES
 from perpixel.data.mask_source import MaskFile
-from perpixel.data.naming import composed
+from perpixel.data.naming import composed, without_suffix
 from perpixel.data.pairing import match, stem_below
 from perpixel.data.samples import Sample
 
+_STAR = "star_"
 Key = tuple[tuple[str, str], ...]
 _PART = re.compile(r"\{(\w+)\}|(\*\*/)|(\*)|(\?)")
 
@@ -41,7 +42,8 @@ def find_files(root: Path, text: str) -> dict[Path, Key]:
 def pair_patterns(root: Path, images: str, masks: str) -> tuple[dict[str, tuple[Sample, ...]], tuple[Path, ...]]:
     """Samples by split, as {split} names it ("" without that), and the files without a partner.
 
-    Where both patterns have places in braces, those pair them, and are the samples' names; else names pair as in folders.
+    What stands in places that both patterns have pairs them, and names the samples: in braces of the same word or, without
+    such, at the first star, the second and so on. Where that pairs nothing, names pair as in folders.
 
     Raises:
         UserError: a pattern fits no file, or two files have the same places filled.
@@ -52,7 +54,8 @@ def pair_patterns(root: Path, images: str, masks: str) -> tuple[dict[str, tuple[
             like = ", ".join(p.relative_to(root).as_posix() for p in list_images(root)[:3]) or "no image at all"
             raise UserError(f'no file fits "{what}: {text}"; below {root} there are, for example: {like}')
     shared = {name for key in sought.values() for name, _ in key} & {n for key in found.values() for n, _ in key}
-    if not shared:
+    shared = {name for name in shared if not name.startswith(_STAR)} or shared
+    if not any(key in _shortened(sought, shared) for key in _shortened(found, shared)):
         samples, alone = match(_stems(root, set(found) - set(sought)), _stems(root, sought))
         return {"": samples}, alone
     left, right = _keyed(found, shared), _keyed(sought, shared)
@@ -110,11 +113,14 @@ def _same_start(texts: Sequence[str]) -> str:
 
 def _place(found: re.Match[str], seen: set[str]) -> str:
     name, folders, star, _ = found.groups()
+    if folders or star:
+        seen.add(number := f"{_STAR}{sum(n.startswith(_STAR) for n in seen)}")
+        return f"(?P<{number}>(?:.*/)?)" if folders else f"(?P<{number}>[^/]*)"
     if name:
         again = name in seen
         seen.add(name)
         return f"(?P={name})" if again else f"(?P<{name}>{'[^/]+' if name == 'split' else '.+'})"
-    return "(?:.*/)?" if folders else "[^/]*" if star else "[^/]"
+    return "[^/]"
 
 
 def _escaped(text: str) -> str:
@@ -127,10 +133,19 @@ def _stems(root: Path, files: Iterable[Path]) -> dict[str, Path]:
     return {stem_below(root, p): p for p in sorted(files)}
 
 
+def _short(key: Key, shared: set[str]) -> Key:
+    """What stands in the places that both patterns have; a star's text counts without the ending of an image."""
+    return tuple((n, without_suffix(v).strip("/")) for n, v in key if n in shared)
+
+
+def _shortened(files: dict[Path, Key], shared: set[str]) -> set[Key]:
+    return {_short(key, shared) for key in files.values()} - {()}
+
+
 def _keyed(files: dict[Path, Key], shared: set[str]) -> dict[Key, Path]:
     found: dict[Key, Path] = {}
     for path, key in files.items():
-        short = tuple((n, v) for n, v in key if n in shared)
+        short = _short(key, shared)
         if found.setdefault(short, path) is not path:
             raise UserError(f"{path} and {found[short]} fill the pattern alike; make it longer, so that one file fits")
     return found

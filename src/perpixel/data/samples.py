@@ -58,6 +58,7 @@ class Dataset:
         unpaired: images without a mask and masks without an image.
         lists: the lists of names that the splits come from.
         hashed: val was cut out of train by a hash of the names; nobody made the split.
+        unused: pairs that no list names.
         notes: what of the folder is not used, a line each.
         infer: finds the classes that the masks of some samples tell by themselves, if they do.
     """
@@ -71,6 +72,7 @@ class Dataset:
     unpaired: tuple[Path, ...] = field(default=())
     lists: tuple[SplitList, ...] = ()
     hashed: bool = False
+    unused: tuple[Sample, ...] = ()
     notes: tuple[str, ...] = ()
     infer: Callable[[Sequence[Sample]], Taxonomy | None] = field(default=no_classes, compare=False, repr=False)
 
