@@ -400,10 +400,10 @@ def test_palette_masks_keep_their_colours(tmp_path: Path) -> None:
     flat(tmp_path)
     for i, name in enumerate(NAMES):
         image = Image.fromarray(blobs(i, (0, 5, 9)), "P")
-        image.putpalette([v for j in range(256) for v in (j, 255 - j, 7)])
+        image.putpalette([v for j in range(256) for v in (10 * j % 256, 255 - j, 7)])
         image.save(tmp_path / f"masks/{name}.png")
     data = yaml.safe_load(starter(check_dataset(tmp_path)) or "")
-    assert [c["colour"] for c in data["classes"]] == [[0, 255, 7], [5, 250, 7], [9, 246, 7]]
+    assert [c["colour"] for c in data["classes"]] == [[0, 255, 7], [50, 250, 7], [90, 246, 7]]
 
 
 def test_voc_masks_stored_as_colours(tmp_path: Path) -> None:

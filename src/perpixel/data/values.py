@@ -10,7 +10,7 @@ from perpixel.core import IGNORE
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array, RawMask
 from perpixel.labels import Taxonomy
-from perpixel.labels.taxonomy import Colour, Value
+from perpixel.labels.taxonomy import Colour, Value, tell_apart
 
 KEPT_VALUES = 1024
 """A mask with more values than this (a photo, a soft mask) has only its most frequent ones listed."""
@@ -73,7 +73,8 @@ def taxonomy_of_values(values: Iterable[Value], palette: Array | None, where: st
         )
     colours: list[Colour] | None = None
     if palette is not None and len(palette) >= k and len({tuple(c) for c in palette[:k].tolist()}) == k:
-        colours = [(int(r), int(g), int(b)) for r, g, b in palette[:k]]
+        seen = [(int(r), int(g), int(b)) for r, g, b in palette[:k]]
+        colours = seen if tell_apart(seen) else None
     return Taxonomy.of([f"class {i}" for i in range(k)], colours)
 
 
