@@ -57,7 +57,7 @@ def labelled_pixels(samples: Iterable[Sample]) -> int:
 
 
 def test_what_a_run_leaves(whole: Path, tiny: Recipe) -> None:
-    names = {"recipe.yaml", "environment.json", "history.csv", "last", "previous", "best"}
+    names = {"recipe.yaml", "environment.json", "data.json", "history.csv", "last", "previous", "best"}
     assert {p.name for p in whole.iterdir()} == names
     with open(whole / "history.csv") as file:
         rows = list(csv.DictReader(file))
