@@ -229,6 +229,22 @@ def test_every_dataset_yaml_of_the_page_is_accepted(text: str, tmp_path: Path) -
         assert set(np.unique(labels)) - {255} == set(range(count))
 
 
+PATTERNS = [b for b in blocks(text_of("docs/your-data.md"), "yaml") if b.startswith("# patterns")]
+
+
+@pytest.mark.parametrize("text", PATTERNS, ids=["braces", "stars"])
+def test_the_patterns_of_the_page_pair_what_stands_beside_them(text: str, tmp_path: Path) -> None:
+    files = [line.split(" # ")[1] for line in text.splitlines() if " # " in line]
+    assert len(files) == 2
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / file)
+    (tmp_path / "dataset.yaml").write_text(text)
+    (sample,) = open_dataset(tmp_path).split("all")
+    assert sample.mask_path is not None
+    assert [p.relative_to(tmp_path).as_posix() for p in (sample.image, sample.mask_path)] == files
+
+
 def a_pair(root: Path, values: Any, size: tuple[int, int] = (40, 48), yaml_text: str = "") -> Path:
     """A data folder of one image of 40x48 and a mask that holds the given values in turn."""
     data = root / "DATA"

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, features
 
 from perpixel.core.errors import UserError
-from perpixel.core.formats import SUFFIXES, format_of, skipped_kinds, skipped_line
+from perpixel.core.formats import SUFFIXES, format_of
 from perpixel.core.image import image_size, read_image, read_mask
 
 IDS = np.random.default_rng(0).integers(0, 4, (9, 13), dtype=np.uint8)
@@ -128,10 +128,3 @@ def test_the_first_bytes_decide_and_not_the_ending() -> None:
     assert format_of(b"RIFF\0\0\0\0WAVEfmt ", ".webp") == ""
     assert format_of(b"\0\0\x02\0", ".TGA") == "tga"
     assert format_of(b"\0\0\x02\0", ".png") == ""
-
-
-def test_skipped_files_are_counted_by_ending() -> None:
-    names = ["a.heic", "b.HEIC", "c.dng", "d.png", "notes.txt", ".hidden.cr2", "Thumbs.db", "e"]
-    assert skipped_kinds(map(Path, names)) == {".heic": 2, ".dng": 1, "no ending": 1}
-    assert skipped_line(map(Path, names)) == "4 files are not read as images: 2 .heic, 1 .dng, 1 no ending"
-    assert skipped_line([Path("d.png")]) == ""

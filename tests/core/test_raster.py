@@ -43,7 +43,8 @@ def test_no_data_is_0_and_known(tmp_path: Path, values: np.ndarray, nodata: str)
     assert raster.valid[..., 0].tolist() == [[True, False], [True, True]]
     assert raster.array[..., 0].tolist() == [[values[0, 0], 0], [1, 2]]
     assert raster.measured().tolist() == [[True, False], [True, True]]
-    assert raster.filled([5.0])[..., 0].tolist() == [[values[0, 0], 5], [1, 2]]
+    white = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}.get(raster.array.dtype, 1)
+    assert raster.filled([5.0 / white])[..., 0].tolist() == [[values[0, 0], 5], [1, 2]]
 
 
 @pytest.mark.parametrize("nodata", ["", "-9999", "300", "0.5", "none"])

@@ -12,7 +12,8 @@ from torch import nn
 from perpixel.bundle import Preprocessing
 from perpixel.core.errors import UserError
 from perpixel.core.reporter import Silent
-from perpixel.data.folders import Dataset, Sample
+from perpixel.data.mask_source import MaskFile
+from perpixel.data.samples import Dataset, Sample
 from perpixel.infer import Predictor, evaluate
 from perpixel.labels import Taxonomy
 from perpixel.metrics.calibration import CalibrationError
@@ -30,7 +31,7 @@ def samples(tmp_path: Path) -> list[Sample]:
         mask = rng.choice([0, 10, 20, 30], size).astype(np.uint8) if i < 3 else np.zeros(size, np.uint8)
         Image.fromarray(image).save(tmp_path / f"{i}.png")
         Image.fromarray(mask).save(tmp_path / f"{i}_mask.png")
-        found.append(Sample(str(i), tmp_path / f"{i}.png", tmp_path / f"{i}_mask.png"))
+        found.append(Sample(str(i), tmp_path / f"{i}.png", MaskFile(tmp_path / f"{i}_mask.png")))
     return found
 
 

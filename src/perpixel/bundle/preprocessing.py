@@ -56,6 +56,11 @@ class Preprocessing:
         if self.value_range and self.value_range[0] > self.value_range[1]:
             raise UserError(f"value_range must be (least, greatest), got {self.value_range}")
 
+    @property
+    def mean_of_bands(self) -> tuple[float, ...]:
+        """The mean of each channel as an image stores them: what stands where nothing was measured."""
+        return self.mean[::-1] if self.bgr else self.mean
+
     def __call__(self, image: Array, where: str = "image") -> Tensor:
         """(H, W, C) uint8, uint16 or float32 to (1, channels, h, w) float32, normalised, at the working size.
 

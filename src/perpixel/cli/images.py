@@ -48,7 +48,7 @@ def find_images(arguments: list[str]) -> Found:
 
 def _matches(argument: str) -> list[Path]:
     from perpixel.core.image import SUFFIXES
-    from perpixel.data.folders import list_images
+    from perpixel.data.listing import list_images
 
     path = Path(argument)
     if path.is_dir():
@@ -56,6 +56,19 @@ def _matches(argument: str) -> list[Path]:
     if path.exists():
         return [path]
     return [Path(p) for p in sorted(glob.glob(argument, recursive=True)) if Path(p).suffix.lower() in SUFFIXES]
+
+
+def passed_over(arguments: list[str]) -> list[str]:
+    """A line for each folder given that holds other files than images, with their kinds; results of ours do not count."""
+    from perpixel.data.listing import kinds, list_files
+
+    lines = []
+    for folder in (a for a in arguments if Path(a).is_dir()):
+        others = tuple(p for p in list_files(Path(folder)).others if not (_is_summary(p) or is_result(p)))
+        others = tuple(p for p in others if p.name != "summary.json")
+        if others:
+            lines.append(f"left out  {len(others)} files of {folder} not read as images: {kinds(others)}")
+    return lines
 
 
 def is_result(path: Path) -> bool:

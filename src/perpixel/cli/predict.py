@@ -23,9 +23,11 @@ def predict(
 ) -> None:
     """Predict. Results lie below --out as the images lie below what was given. An image that cannot be read does not stop
     the others; the exit status is then 2."""
-    from perpixel.cli.images import find_images, refuse_overwriting, stems
+    from perpixel.cli.images import find_images, passed_over, refuse_overwriting, stems
 
     found = find_images(images)
+    for line in passed_over(images):
+        print(line)
     places = stems(found)
     refuse_overwriting(found, places, out)
     out.mkdir(parents=True, exist_ok=True)

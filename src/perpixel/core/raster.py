@@ -28,16 +28,18 @@ class Raster:
         """(H, W) bool: where any channel is valid; labels elsewhere say nothing."""
         return np.ones(self.array.shape[:2], bool) if self.valid is None else np.asarray(self.valid.any(axis=2))
 
-    def filled(self, values: Sequence[float]) -> Array:
-        """The array with `values`, one a channel in its own units, where nothing was measured.
+    def filled(self, mean: Sequence[float]) -> Array:
+        """The array with each channel's mean where nothing was measured: 0 once the image is normalised.
 
-        With the channels' means, such a place is 0 once the image is normalised.
+        Args:
+            mean: one a channel, in [0, 1] for 8 and 16 bits and as stored for floats.
         """
-        if self.valid is None:
+        if self.valid is None or len(mean) != self.array.shape[2]:
             return self.array
-        whole = self.array.dtype.kind == "u"
-        filling = np.asarray(np.rint(values) if whole else values).astype(self.array.dtype)
-        return np.where(self.valid, self.array, filling)
+        white = {"u1": 255.0, "u2": 65535.0}.get(self.array.dtype.str[1:], 1.0)
+        filling = np.asarray(mean) * white
+        filling = np.rint(filling) if white > 1 else filling
+        return np.where(self.valid, self.array, filling.astype(self.array.dtype))
 
 
 def as_raster(pixels: Pixels, fault: Fault, channels: int | None = None) -> Raster:

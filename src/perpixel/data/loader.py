@@ -17,9 +17,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from perpixel.core.errors import UserError
-from perpixel.core.image import Array, match_channels, read_image, read_mask
+from perpixel.core.image import Array, match_channels, read_raster
 from perpixel.data.samples import Sample
 from perpixel.data.transforms import Augmentation, augment, resize_short_side, to_tensor
+from perpixel.data.window import cut, hw, lies_inside
 from perpixel.labels import Taxonomy
 
 _DECODED_TOGETHER = 16
@@ -34,37 +35,39 @@ class Batch:
     names: tuple[str, ...]
 
 
-def read_pair(sample: Sample, taxonomy: Taxonomy) -> tuple[Array, Array]:
+def read_pair(sample: Sample, taxonomy: Taxonomy, mean: Sequence[float] = ()) -> tuple[Array, Array]:
     """The image (H, W, C) and labels (H, W) uint8 of a sample, cut to its window.
+
+    Where the image holds no measurement (NaN, "no data"), it is `mean`, one a channel, or 0; where that is so in all
+    channels the label is 255.
 
     Raises:
         UserError: a file cannot be read, the sizes differ, or the mask holds a value of no class.
     """
-    image, labels = read_image(sample.image), _read_whole_labels(sample, taxonomy)
+    raster, labels = read_raster(sample.image), _read_whole_labels(sample, taxonomy)
+    image = raster.filled(mean)
     if image.shape[:2] != labels.shape:
         raise UserError(size_mismatch(sample, image.shape[:2], labels.shape))
-    return _cut(sample, image), _cut(sample, labels)
+    if raster.valid is not None:
+        labels = np.where(raster.measured(), labels, np.uint8(255))
+    return _part(sample, image), _part(sample, labels)
 
 
 def read_labels(sample: Sample, taxonomy: Taxonomy) -> Array:
     """The labels (H, W) uint8 of a sample, cut to its window."""
-    return _cut(sample, _read_whole_labels(sample, taxonomy))
+    return _part(sample, _read_whole_labels(sample, taxonomy))
 
 
 def _read_whole_labels(sample: Sample, taxonomy: Taxonomy) -> Array:
     if sample.mask is None:
         raise UserError(f"{sample.image}: there is no mask for this image")
-    return taxonomy.encode(read_mask(sample.mask), str(sample.mask))
+    return taxonomy.encode(sample.mask.read(), str(sample.mask.path))
 
 
-def _cut(sample: Sample, array: Array) -> Array:
-    if sample.window is None:
-        return array
-    top, left, height, width = sample.window
-    if top + height > array.shape[0] or left + width > array.shape[1]:
-        size = f"{array.shape[0]}x{array.shape[1]}"
-        raise UserError(f"{sample.mask}: window {list(sample.window)} lies outside of its {size}")
-    return array[top : top + height, left : left + width]
+def _part(sample: Sample, array: Array) -> Array:
+    if sample.window is not None and not lies_inside(sample.window, array.shape):
+        raise UserError(f"{sample.mask_path}: window {list(sample.window)} lies outside of its {hw(array.shape)}")
+    return cut(array, sample.window)
 
 
 def size_mismatch(sample: Sample, image: Sequence[int], mask: Sequence[int]) -> str:
@@ -75,7 +78,7 @@ def size_mismatch(sample: Sample, image: Sequence[int], mask: Sequence[int]) -> 
         if turned
         else "they must be equal"
     )
-    return f"{sample.mask}: the mask is {mask[0]}x{mask[1]} (HxW) but its image is {image[0]}x{image[1]}; {hint}"
+    return f"{sample.mask_path}: the mask is {hw(mask)} (HxW) but its image is {hw(image)}; {hint}"
 
 
 class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
@@ -88,6 +91,7 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
         seed: of everything random.
         channels: grey becomes RGB or RGB grey where an image has other channels; None takes them as they are.
         short_side: images are first resized to this shorter side, in pixels; None keeps their size.
+        mean: of each channel, which stands where nothing was measured.
         memory_bytes: how much the decoded pairs may take; None is a quarter of the machine's free memory.
     """
 
@@ -99,10 +103,11 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
         seed: int = 0,
         channels: int | None = None,
         short_side: int | None = None,
+        mean: Sequence[float] = (),
         memory_bytes: int | None = None,
     ) -> None:
         self.samples, self.taxonomy, self.augmentation = tuple(samples), taxonomy, augmentation
-        self.seed, self.channels, self.short_side = seed, channels, short_side
+        self.seed, self.channels, self.short_side, self.mean = seed, channels, short_side, tuple(mean)
         self.memory_bytes = free_memory() // 4 if memory_bytes is None else memory_bytes
         self._kept: list[tuple[Tensor, Tensor]] = []
 
@@ -119,7 +124,7 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
     def decode(self, index: int) -> tuple[Tensor, Tensor]:
         """The pair as it is before augmentation."""
         sample = self.samples[index]
-        image_array, label_array = read_pair(sample, self.taxonomy)
+        image_array, label_array = read_pair(sample, self.taxonomy, self.mean)
         if self.channels is not None:
             image_array = match_channels(image_array, self.channels, str(sample.image))
         image, labels = to_tensor(image_array), torch.from_numpy(np.ascontiguousarray(label_array))

@@ -78,7 +78,7 @@ def evaluate(
         UserError: the classes differ, a file cannot be read, or masks that name no classes are not those of the predictor's.
     """
     if isinstance(samples, Dataset):
-        taxonomy, samples = taxonomy or samples.taxonomy, samples.split("val")
+        taxonomy, samples = taxonomy or samples.classes, samples.split("val")
     _refuse_others(samples)
     named = taxonomy is not None
     taxonomy = taxonomy or predictor.taxonomy
@@ -87,7 +87,7 @@ def evaluate(
     report, ignored, pixels = report or Silent(), 0, 0
     for done, sample in enumerate(samples):
         report.step(done, len(samples))
-        image, labels = read_pair(sample, taxonomy)
+        image, labels = read_pair(sample, taxonomy, predictor.preprocessing.mean_of_bands)
         prediction = _measured(predictor, Question(image, str(sample.image), flip), labels, evaluation)
         scores.append(ImageScore(sample, image_mean_iou(prediction, labels, taxonomy.num_classes)))
         ignored, pixels = ignored + int(np.count_nonzero(labels == IGNORE)), pixels + labels.size

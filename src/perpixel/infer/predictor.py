@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from perpixel.bundle import BundleInfo, Preprocessing, load_bundle
 from perpixel.core import Size
 from perpixel.core.errors import UserError
-from perpixel.core.image import Array, image_from_pillow, read_image
+from perpixel.core.image import Array, Raster, image_from_pillow, read_raster
 from perpixel.infer.monte_carlo import sample
 from perpixel.infer.pieces import Piece, pieces
 from perpixel.infer.prediction import Prediction, Probabilities
@@ -131,7 +131,7 @@ class Predictor:
             UserError: the file cannot be read, its channels or numbers do not fit the model, or samples of a model without
                 dropout.
         """
-        array = as_array(image, self.preprocessing.channels)
+        array = as_array(image, self.preprocessing.channels, self.preprocessing.mean_of_bands)
         where = name or (str(image) if isinstance(image, str | Path) else "image")
         question = Question(array, where, flip, tile, samples)
         answer = self.answer(question, probabilities)
@@ -218,14 +218,16 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
-def as_array(image: ImageLike, channels: int | None = None) -> Array:
+def as_array(image: ImageLike, channels: int | None = None, mean: Sequence[float] = ()) -> Array:
     """Any kind of image as (H, W, C) uint8, uint16 or float32; `channels` are wanted of a file, as for `read_image`.
+
+    Where nothing was measured (NaN, "no data") `mean` stands, one a channel, or 0.
 
     Raises:
         UserError: a file that cannot be read, or an array of another shape or dtype.
     """
     if isinstance(image, str | Path):
-        return read_image(image, channels)
+        return read_raster(image, channels).filled(mean)
     if isinstance(image, Image.Image):
         return image_from_pillow(image)
     if not isinstance(image, np.ndarray):
@@ -235,8 +237,8 @@ def as_array(image: ImageLike, channels: int | None = None) -> Array:
     array = image[..., None] if image.ndim == 2 else image
     if array.ndim != 3 or array.dtype not in (np.uint8, np.uint16, np.float32) or 0 in array.shape:
         raise UserError(f"expected (H, W, C) uint8, uint16 or float32, got {image.dtype} {image.shape}")
-    if array.dtype == np.float32 and not np.isfinite(array).all():
-        return np.nan_to_num(array, nan=0.0, posinf=0.0, neginf=0.0)  # as read_image does
+    if array.dtype == np.float32 and not (valid := np.isfinite(array)).all():
+        return Raster(np.where(valid, array, np.float32(0)), valid).filled(mean)
     return array
 
 

@@ -15,8 +15,9 @@ from perpixel.bundle.network import build_empty
 from perpixel.core.errors import UserError
 from perpixel.core.files import write_text
 from perpixel.core.reporter import Reporter
-from perpixel.data.folders import Dataset, Sample, open_dataset
+from perpixel.data.folders import open_dataset
 from perpixel.data.loader import read_pair
+from perpixel.data.samples import Dataset, Sample
 from perpixel.infer import Evaluated, Predictor, evaluate, load
 from perpixel.labels import Taxonomy
 from perpixel.report.charts import histogram, line_chart, reliability
@@ -89,7 +90,7 @@ def _measure(run: RunFolder, data: str | None, split: str, report: Reporter | No
         split = run.recipe.data.val_split
     samples = dataset.split(split)
     predictor = load(run.best)
-    return Measured(predictor, dataset, split, evaluate(predictor, samples, dataset.taxonomy, report=report))
+    return Measured(predictor, dataset, split, evaluate(predictor, samples, dataset.classes, report=report))
 
 
 def _template() -> Any:
@@ -249,7 +250,7 @@ def _images(measured: Measured) -> dict[str, Any]:
 
 def _panels(measured: Measured, sample: Sample, score: float) -> dict[str, Any]:
     taxonomy = measured.predictor.taxonomy
-    image, truth = read_pair(sample, measured.dataset.taxonomy or taxonomy)
+    image, truth = read_pair(sample, measured.dataset.classes or taxonomy)
     found = measured.predictor.predict(image)
     pictures = {
         "image": found.image,

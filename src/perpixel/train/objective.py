@@ -1,7 +1,7 @@
 """What is learned. The loop knows steps, devices, checkpoints and time; an objective knows data, loss and figures."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -113,9 +113,11 @@ class Job:
         network: into which weights to start from go.
         stages: one after the other.
         lines: to tell the user before the first step.
+        data: what is known of the data, plain for JSON: the run's folder keeps it, so that going on needs no second look.
     """
 
     recipe: Recipe
     network: nn.Module
     stages: tuple[Stage, ...]
     lines: tuple[str, ...]
+    data: Mapping[str, Any] = field(default_factory=dict)

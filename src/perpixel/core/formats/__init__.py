@@ -1,8 +1,6 @@
 """The formats of image files, one file each; which of them a file is, by its first bytes."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 SUFFIXES = frozenset(
     ".png .apng .jpg .jpeg .jpe .jfif .tif .tiff .webp .bmp .pbm .pgm .ppm .pnm .gif .jp2 .j2k .avif .tga .npy".split()
@@ -10,10 +8,6 @@ SUFFIXES = frozenset(
 """File name endings (lower case) that are taken for images."""
 
 _TGA = (".tga", ".vda", ".icb", ".vst")
-_BESIDE_IMAGES = frozenset(
-    ".txt .md .rst .csv .tsv .yaml .yml .toml .ini .cfg .log .html .pdf .doc .docx .sh .py .ipynb .m .license .lst "
-    ".pgw .tfw .jgw .wld .prj .ovr .zip .gz .tar .7z .md5 .sha256 .db .ds_store".split()
-)
 _BEGINS: Mapping[bytes, str] = {
     b"\x89PNG\r\n\x1a\n": "png",
     b"\xff\xd8\xff": "jpeg",
@@ -75,27 +69,3 @@ def other_content(head: bytes) -> str:
     if head[4:8] == b"ftyp":
         return "HEIC or video"
     return next((words for start, words in _OTHERS.items() if head.startswith(start)), "")
-
-
-def skipped_kinds(files: Iterable[Path]) -> dict[str, int]:
-    """How many files there are of each ending that is not read, the most frequent first.
-
-    Hidden files and what often lies beside images (texts, tables, archives) are left out.
-
-    >>> skipped_kinds([Path("a.jpg"), Path("b.HEIC"), Path("c.heic"), Path("d.mat"), Path("readme.txt"), Path("f")])
-    {'.heic': 2, '.mat': 1, 'no ending': 1}
-    """
-    endings = (p.suffix.lower() or "no ending" for p in files if not p.name.startswith("."))
-    return dict(Counter(e for e in endings if e not in SUFFIXES and e not in _BESIDE_IMAGES).most_common())
-
-
-def skipped_line(files: Iterable[Path]) -> str:
-    """One line about the files that are not read, or nothing where all are.
-
-    >>> skipped_line([Path("b.HEIC"), Path("c.heic"), Path("d.mat")])
-    '3 files are not read as images: 2 .heic, 1 .mat'
-    """
-    kinds = skipped_kinds(files)
-    total = sum(kinds.values())
-    listed = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
-    return f"{total} file{'s are' if total > 1 else ' is'} not read as images: {listed}" if kinds else ""
