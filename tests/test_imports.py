@@ -14,7 +14,7 @@ FLOORS = (
     ("report",),
     ("train", "analyze", "export"),
     ("infer",),
-    ("models",),
+    ("models", "detection"),
     ("data", "layers", "losses", "metrics"),
     ("labels",),
     ("core",),
@@ -23,6 +23,8 @@ FLOORS = (
 FLOOR_OF = {folder: floor for floor, folders in enumerate(FLOORS) for folder in folders}
 ONLY = {"models": {"layers", "core"}}
 """Folders that may use less than what is below them."""
+BESIDE = {("detection", "models")}
+"""Who may import from a folder on its own floor: detectors use the networks' backbones."""
 
 
 def folder_of(file: Path) -> str:
@@ -52,6 +54,8 @@ def imports(file: Path) -> Iterator[tuple[int, str]]:
 
 def forbidden(importer: str, imported: str) -> bool:
     if importer == imported or imported.startswith("__"):  # the package's own __version__
+        return False
+    if (importer, imported) in BESIDE:
         return False
     if imported not in FLOOR_OF:
         return True
@@ -88,6 +92,10 @@ def test_every_folder_has_its_floor() -> None:
         ("models", "core", False),
         ("models", "labels", True),
         ("models", "losses", True),
+        ("models", "detection", True),
+        ("detection", "models", False),
+        ("detection", "data", False),
+        ("detection", "infer", True),
         ("core", "labels", True),
         ("infer", "data", False),
         ("infer", "train", True),
