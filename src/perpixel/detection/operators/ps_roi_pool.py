@@ -37,7 +37,8 @@ def ps_roi_pool(maps: Tensor, rois: Tensor, group: int, stride: int) -> Tensor:
     place = (rois[:, 0].long().view(-1, 1, 1, 1) * depth + place) * ((height + 1) * (width + 1))  # R,C,k,k
 
     def upto(rows: Tensor, columns: Tensor) -> Tensor:
-        return sums[place + (rows[:, None, :, None] * (width + 1) + columns[:, None, None, :])]
+        corners = place + (rows[:, None, :, None] * (width + 1) + columns[:, None, None, :])
+        return sums.index_select(0, corners.flatten()).view(corners.shape)
 
     total = upto(bottom, right) - upto(bottom, left) - upto(top, right) + upto(top, left)
     area = (bottom - top).clamp(min=0)[:, None, :, None] * (right - left).clamp(min=0)[:, None, None, :]

@@ -18,7 +18,8 @@ class TimmEncoder(nn.Module):
     `extend` pads an image to `min_size` and to a multiple of the finest stride, which patch embeddings need; the
     network calls it first, so that it can cut its logits to the image.
 
-    With an `output_stride` of 8 or 16 the strides beyond it turn into dilation, in the encoders that can do that.
+    With an `output_stride` of 8 or 16 the strides beyond it turn into dilation, in the encoders that can do that. Of a
+    stride that `strides` has n times, the n deepest stages are returned, as R-FCN takes the last two.
 
     `name` is any of `timm.list_models()`, with or without a weight tag ("resnet50.a1_in1k"). Weights are downloaded, or
     found in the local cache, only with `pretrained=True`.
@@ -86,11 +87,17 @@ def create_encoder(name: str, in_channels: int, pretrained: bool, output_stride:
 
 
 def stage_indices(name: str, reductions: list[int], strides: tuple[int, ...]) -> tuple[int, ...]:
-    """For each stride asked for, the deepest stage that has it; raises `UserError` where there is none."""
-    missing = [stride for stride in strides if stride not in reductions]
-    if missing:
-        raise UserError(
-            f"This network needs stages of stride {', '.join(map(str, strides))}; {name} has "
-            f"{', '.join(map(str, reductions))}. Choose another encoder, such as resnet50 or convnext_tiny."
-        )
-    return tuple(max(i for i, reduction in enumerate(reductions) if reduction == stride) for stride in strides)
+    """For each stride asked for, the deepest stage that has it, or for n times the same the n deepest, in their order.
+
+    Raises `UserError` where there are fewer.
+    """
+    found: dict[int, list[int]] = {}
+    for stride in dict.fromkeys(strides):
+        count = strides.count(stride)
+        found[stride] = [i for i, reduction in enumerate(reductions) if reduction == stride][-count:]
+        if len(found[stride]) < count:
+            raise UserError(
+                f"This network needs stages of stride {', '.join(map(str, strides))}; {name} has "
+                f"{', '.join(map(str, reductions))}. Choose another encoder, such as resnet50 or convnext_tiny."
+            )
+    return tuple(found[stride].pop(0) for stride in strides)
