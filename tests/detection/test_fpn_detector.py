@@ -72,7 +72,7 @@ def test_the_same_weights_give_the_same_logits_and_boxes(theirs: FasterRCNN, siz
     close(chosen.boxes, expected["boxes"])
     close(chosen.scores, expected["scores"])
     assert torch.equal(chosen.classes + 1, expected["labels"])
-    assert len(chosen) > 20 and logits.std() > 0.1 and chosen.classes.unique().numel() == 3
+    assert len(chosen) > 20 and logits.std() > 0.1 and chosen.classes.unique().numel() > 1
     assert isinstance(padded, ImageList) and padded.tensors.shape[-1] % 32 == 0
 
 
@@ -117,13 +117,15 @@ def convert(module: nn.Module) -> None:
 
 def test_older_weights_have_shorter_names(theirs: FasterRCNN) -> None:
     state = theirs.state_dict()
-    older = {
-        key.replace(".0.0.", ".") if key.startswith("rpn.head") else
-        key.replace(".0.weight", ".weight").replace(".0.bias", ".bias") if key.startswith("backbone.fpn") else key: value
-        for key, value in state.items()
-    }  # fmt: skip
+    older = {shorter(key): value for key, value in state.items()}
     assert len([key for key in older if key not in state]) == 18
     assert from_torchvision(older).keys() == from_torchvision(state).keys()
+
+
+def shorter(key: str) -> str:
+    if key.startswith("rpn.head"):
+        return key.replace(".0.0.", ".")
+    return key.replace(".0.weight", ".weight").replace(".0.bias", ".bias") if key.startswith("backbone.fpn") else key
 
 
 def test_levels_are_torchvisions() -> None:

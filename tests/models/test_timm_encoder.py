@@ -50,6 +50,9 @@ def test_fewer_stages_on_request() -> None:
     encoder = TimmEncoder("resnet18", strides=(2, 16))
     assert encoder.channels == (64, 256)
     assert [tuple(stage.shape[1:]) for stage in encoder(torch.zeros(2, 3, 64, 32))] == [(64, 32, 16), (256, 4, 2)]
+    # ResNet-18 without its classifier, less its last stage: 3x3s 256 to 512 and three of 512, a 1x1, five batch norms
+    last_stage = 9 * 256 * 512 + 3 * 9 * 512 * 512 + 256 * 512 + 5 * 2 * 512
+    assert sum(parameter.numel() for parameter in encoder.parameters()) == 11_176_512 - last_stage
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,11 @@ returns, of which each may be used without the others:
     box_deltas     (R, K, 4)       from proposals to boxes, for each class, in `DELTA_SCALES`;
                    (R, 1, 4)       where all classes share them
 
-`detector.propose(image)` returns all but the last two, with proposals of its own; `detector.head(features, rois)` returns
-those for any regions, (R, 5). A loss wants other regions than the proposals, for it knows where the objects are: it
-takes features and proposals out of an output, and calls `head` for those that it learns from. So training needs no more
-than `loss(detector.propose(image), objects)`; with `detector(image)` it comes out the same, at the cost of a head on
-every proposal. The keys never depend on whether the network trains.
+`detector.propose(image)` returns all but the last two, with proposals of its own; `detector.head(features, rois)`
+returns those for any regions, (R, 5). A loss wants other regions than the proposals, for it knows where the objects
+are: it takes features and proposals out of an output, and calls `head` for those that it learns from. So training
+needs no more than `loss(detector.propose(image), objects)`; with `detector(image)` it comes out the same, at the cost
+of a head on every proposal. The keys never depend on whether the network trains.
 
 Boxes are (x1, y1, x2, y2) in pixels of the image as it was given, continuous: the pixel in row 0 and column 0 is the
 box 0, 0, 1, 1.
@@ -31,6 +31,16 @@ box 0, 0, 1, 1.
 
 from perpixel.detection.catalog import DETECTORS, build, detector_options
 from perpixel.detection.choose import choose
+from perpixel.detection.losses import DetectionLoss, detection_loss
 from perpixel.detection.objects import Detections, Objects
 
-__all__ = ["DETECTORS", "Detections", "Objects", "build", "choose", "detector_options"]
+__all__ = [
+    "DETECTORS",
+    "DetectionLoss",
+    "Detections",
+    "Objects",
+    "build",
+    "choose",
+    "detection_loss",
+    "detector_options",
+]

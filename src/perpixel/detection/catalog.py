@@ -22,7 +22,8 @@ DETECTORS: dict[str, Callable[..., nn.Module]] = {
 
 
 def build(name: str, num_classes: int, in_channels: int = 3, **options: Any) -> nn.Module:
-    """The detector `name`, with fresh weights, for objects of `num_classes` classes in images of `in_channels` channels.
+    """The detector `name`, with fresh weights, for objects of `num_classes` classes in images of `in_channels`
+    channels.
 
     The background is no class of yours: the network adds it. `options` are the detector's own constructor arguments;
     `detector_options(name)` lists them with their defaults.

@@ -28,11 +28,12 @@ def choose(
     """For each image of a detector's output what it found, best first.
 
     Args:
-        output: a detector's, of which `features` (for the number of images), `proposals`, `class_logits` and `box_deltas`
-            are read.
+        output: a detector's, of which `features` (for the number of images), `proposals`, `class_logits` and
+            `box_deltas` are read.
         size: (H, W) of the images; boxes are cut to it.
         least_score: a probability that a box must exceed. 0.05 hardly changes average precision, and saves time.
-        iou: of two boxes of a class that overlap by more, the worse goes. 0.3 in R-FCN and Fast R-CNN, 0.5 in torchvision.
+        iou: of two boxes of a class that overlap by more, the worse goes. 0.3 in R-FCN and Fast R-CNN, 0.5 in
+            torchvision.
         most: how many boxes an image has at most, over all classes.
         soft: "linear" (from `iou` on) or "gaussian" lower the scores of overlapping boxes instead (see `soft_nms`).
 

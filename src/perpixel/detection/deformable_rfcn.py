@@ -15,11 +15,12 @@ the paper leaves open, are those of the authors' code (github.com/msracver/Defor
       ├─ 1x1 ─ 2k² ─────── position-sensitive RoI pooling ──── offsets R,2,k,k ──────┐
       └─ 1x1 ─ 8k² ─────── deformable position-sensitive RoI pooling ────────────────┴─ mean ── deltas R,1,4
 
-All pooling is by 4 x 4 points in each part. Offsets start at zero, so that the network starts as R-FCN with such pooling.
+All pooling is by 4 x 4 points in each part. Offsets start at zero, so that the network starts as R-FCN with such
+pooling.
 
 Differs from the paper:
-- What rfcn.py says of the encoder, the proposals, the padding and the options. `deformable` are the last 3x3 convolutions
-  of the encoder, whatever it is; in a ResNet of basic blocks one block has two of them.
+- What rfcn.py says of the encoder, the proposals, the padding and the options. `deformable` are the last 3x3
+  convolutions of the encoder, whatever it is; in a ResNet of basic blocks one block has two of them.
 - The offsets of a convolution come from one of its own dilation, which in timm's first block of stage 5 is 1.
 - The operator is torchvision's (see models/deformable_deeplab.py).
 - The authors' triple learning rate of the 1x1 to 1024 is the trainer's business.

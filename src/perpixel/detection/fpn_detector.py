@@ -19,12 +19,14 @@ arXiv:1612.03144. What the paper leaves open is torchvision's (fasterrcnn_resnet
                                                        └─ linear ─ deltas R,K,4
 
 Differs from the paper:
-- Any encoder of timm that has stages of stride 4, 8, 16 and 32, not ResNet alone. Weights are fresh unless `pretrained`.
+- Any encoder of timm that has stages of stride 4, 8, 16 and 32, not ResNet alone. Weights are fresh unless
+  `pretrained`.
 - RoI align (He et al., "Mask R-CNN", ICCV 2017) in place of RoI pooling, as in all code since.
-- As torchvision, anchors are rounded, and around the top left corner of what a place stands for; a level's stride is the
-  image's size over the map's in whole numbers, which for P6 is not always 64. Images are padded with zeros to a multiple
-  of 32.
-- The authors freeze batch norms, with `frozen_norms`, and train neither the stem nor stage 2, which is the trainer's business.
+- As torchvision, anchors are rounded, and around the top left corner of what a place stands for; a level's stride is
+  the image's size over the map's in whole numbers, which for P6 is not always 64. Images are padded with zeros to a
+  multiple of 32.
+- The authors freeze batch norms, with `frozen_norms`, and train neither the stem nor stage 2, which is the trainer's
+  business.
 """
 
 import re
@@ -51,13 +53,13 @@ BINS = 7
 class FPNDetector(nn.Module):
     """The network. `forward` takes `(B, in_channels, H, W)` float, normalised, any H and W from 1 up.
 
-    It returns the keys that `perpixel.detection` lists; each class has its own `box_deltas`, `(R, K, 4)`. Its `features`
-    are P2 to P5, `(B, 256, h_i, w_i)`.
+    It returns the keys that `perpixel.detection` lists; each class has its own `box_deltas`, `(R, K, 4)`. Its
+    `features` are P2 to P5, `(B, 256, h_i, w_i)`.
 
-    Options: `encoder`, a name of `timm.list_models()`; `pretrained`, whether to load its ImageNet weights; `frozen_norms`,
-    whether its batch norms keep parameters and statistics in training; `channels` of the pyramid; `hidden` of fc6 and fc7;
-    `anchor_sizes` of the five levels, in pixels, and `anchor_ratios`, height / width; `proposals`, how many an image has
-    at most. Raises `UserError` for an encoder or weights that cannot be had.
+    Options: `encoder`, a name of `timm.list_models()`; `pretrained`, whether to load its ImageNet weights;
+    `frozen_norms`, whether its batch norms keep parameters and statistics in training; `channels` of the pyramid;
+    `hidden` of fc6 and fc7; `anchor_sizes` of the five levels, in pixels, and `anchor_ratios`, height / width;
+    `proposals`, how many an image has at most. Raises `UserError` for an encoder or weights that cannot be had.
     """
 
     def __init__(
@@ -151,8 +153,8 @@ RENAMED = (
 def from_torchvision(state: Mapping[str, Tensor], norm_eps: float = 1e-5) -> dict[str, Tensor]:
     """The weights of torchvision's fasterrcnn_resnet50_fpn under the names of `FPNDetector`, for `load_state_dict`.
 
-    Its number of classes is `num_classes` here and the background. `norm_eps` is the epsilon of its batch norms: 1e-5, but
-    0 in the network of the weights COCO_V1. The difference goes into the running variances.
+    Its number of classes is `num_classes` here and the background. `norm_eps` is the epsilon of its batch norms:
+    1e-5, but 0 in the network of the weights COCO_V1. The difference goes into the running variances.
     """
     renamed = {}
     for key, value in state.items():

@@ -10,7 +10,7 @@ from perpixel.core import Size
 from perpixel.core.errors import UserError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors have no one truth
 class Objects:
     """The true objects of one image, which may be none.
 
@@ -18,7 +18,8 @@ class Objects:
         boxes: `(N, 4)` float32, (x1, y1, x2, y2) in pixels.
         classes: `(N,)` int64 in [0, K); the background has no number here.
         difficult: `(N,)` bool: whoever misses it makes no error, and whoever finds it no find.
-        crowd: `(N,)` bool: the box of several objects that nobody parted; as many finds in it as one likes are no errors.
+        crowd: `(N,)` bool: the box of several objects that nobody parted; as many finds in it as one likes are no
+            errors.
 
     Neither difficult ones nor crowds are learned from: a region that lies in one by half is no background either.
     """
@@ -73,9 +74,9 @@ class Objects:
     def inside(self, size: Size, least_share: float = 0.25) -> "Objects":
         """Those of which the image, (H, W), shows anything, cut to it; difficult where that is less than a share.
 
-        >>> Objects.of([[-6, 0, 2, 4], [9, 9, 12, 12], [0, 0, 3, 3]], [0, 0, 1]).inside((8, 8), least_share=0.5)
-        Objects(boxes=tensor([[0., 0., 2., 4.],
-                [0., 0., 3., 3.]]), classes=tensor([0, 1]), difficult=tensor([ True, False]), crowd=tensor([False, False]))
+        >>> cut = Objects.of([[-6, 0, 2, 4], [9, 9, 12, 12], [0, 0, 3, 3]], [0, 0, 1]).inside((8, 8), least_share=0.5)
+        >>> cut.boxes.tolist(), cut.difficult.tolist()
+        ([[0.0, 0.0, 2.0, 4.0], [0.0, 0.0, 3.0, 3.0]], [True, False])
         """
         low, high = self.boxes.new_zeros(4), self.boxes.new_tensor([size[1], size[0]] * 2)
         boxes = self.boxes.clamp(low, high)
@@ -84,7 +85,7 @@ class Objects:
         return cut.pick(left > 0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors have no one truth
 class Detections:
     """What a detector found in one image, best first.
 

@@ -24,8 +24,8 @@ Differs from the paper:
 - The authors normalise by ImageNet's statistics, with `frozen_norms`, and train neither the stem nor stage 2: freezing
   these, and the double learning rate of biases, is the trainer's business.
 - Images are padded to a multiple of the stride, and to two strides at least, by repeating the border.
-- `stride`, `channels`, `group`, the anchors and the number of proposals are options; the paper's are 16, 1024, 7, 3 sizes
-  with 3 ratios, and 300 of 6000.
+- `stride`, `channels`, `group`, the anchors and the number of proposals are options; the paper's are 16, 1024, 7, 3
+  sizes with 3 ratios, and 300 of 6000.
 """
 
 from collections.abc import Sequence
@@ -48,10 +48,11 @@ class RFCN(nn.Module):
     `features` are the score maps `(B, k * k * (K + 1), h, w)`, of which channel c * k * k + i * k + j is map (i, j) of
     class c, and the box maps `(B, k * k * 8, h, w)`.
 
-    Options: `encoder`, a name of `timm.list_models()`; `pretrained`, whether to load its ImageNet weights; `frozen_norms`,
-    whether its batch norms keep parameters and statistics in training; `stride`, 16, or 8 for small objects; `channels`
-    of the layer before the maps; `group`, k; `anchor_sizes` in pixels and `anchor_ratios`, height / width; `proposals`,
-    how many an image has at most. Raises `UserError` for an encoder or weights that cannot be had, and another stride.
+    Options: `encoder`, a name of `timm.list_models()`; `pretrained`, whether to load its ImageNet weights;
+    `frozen_norms`, whether its batch norms keep parameters and statistics in training; `stride`, 16, or 8 for small
+    objects; `channels` of the layer before the maps; `group`, k; `anchor_sizes` in pixels and `anchor_ratios`, height
+    / width; `proposals`, how many an image has at most. Raises `UserError` for an encoder or weights that cannot be
+    had, and another stride.
     """
 
     def __init__(

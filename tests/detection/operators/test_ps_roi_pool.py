@@ -85,8 +85,8 @@ def test_it_is_the_slow_loop_forwards_and_backwards(k: int, stride: int) -> None
 
 @pytest.mark.parametrize("k", [7, 3])
 def test_on_whole_places_it_is_torchvisions(k: int) -> None:
-    """torchvision rounds boxes to places of the map, and its means leave out the last row and column, its gradients not:
-    for the means it gets one of each more."""
+    """torchvision rounds boxes to places of the map, and its means leave out the last row and column, its gradients
+    do not: for the means it gets one of each more."""
     scores = maps(2, 3 * k * k, 9, 12).float().requires_grad_()
     rois = random_rois(200, 2, (9, 12)).round()
     rois[:, 3:] = torch.maximum(rois[:, 3:], rois[:, 1:3] + 1)

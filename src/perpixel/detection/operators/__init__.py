@@ -1,7 +1,7 @@
 """What detectors compute with: boxes coded and decoded, anchors, pooling of regions, suppression.
 
-Boxes are (x1, y1, x2, y2) in pixels of the image, and continuous: the pixel in row 0 and column 0 is the box 0, 0, 1, 1.
-Many papers' code says instead which pixels are the first and the last, and adds 1 to every width.
+Boxes are (x1, y1, x2, y2) in pixels of the image, and continuous: the pixel in row 0 and column 0 is 0, 0, 1, 1. Many
+papers' code says instead which pixels are the first and the last, and adds 1 to every width.
 Regions are `(R, 5)`: the number of the image in its batch, then the box.
 RoI pooling, RoI align and NMS are torchvision's.
 """

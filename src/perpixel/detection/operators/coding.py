@@ -54,7 +54,7 @@ def centre_and_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def overlaps(boxes: Tensor, others: Tensor) -> Tensor:
-    """IoU of every box with every other: `(N, 4)`, `(M, 4)` -> `(N, M)`. A box without area overlaps nothing, itself neither."""
+    """IoU of every box with every other: `(N, 4)`, `(M, 4)` -> `(N, M)`; 0 for a box without area, even with itself."""
     return box_iou(boxes, others).nan_to_num(nan=0.0)
 
 

@@ -14,18 +14,18 @@ def deformable_ps_roi_pool(
     samples: int = 4,
     spread: float = 0.1,
 ) -> Tensor:
-    """Means of maps over samples x samples points in each of k x k bins: `(B, C * k * k, H, W)`, `(R, 5)` -> `(R, C, k, k)`.
+    """Means of maps over s x s points in each of k x k bins: `(B, C * k * k, H, W)`, `(R, 5)` -> `(R, C, k, k)`.
 
     Bin (i, j) of channel c reads map c * k * k + i * k + j alone, bilinearly, at
 
         x1, x2     the box's sides, each rounded to a whole pixel (a half goes up), over `stride`, less 1/2
         w          max(x2 - x1, 0.1)
-        columns    x1 + (j + n / samples) w / k + spread * w * offset, n = 0 ... samples - 1
+        columns    x1 + (j + n / s) w / k + spread * w * offset, n = 0 ... s - 1
         rows       likewise
 
-    `offsets` are `(R, 2 * G, k, k)`, where G divides C: parts of C / G channels share theirs, (columns, rows), in
-    multiples of the box. None is no offset. Points more than 1/2 outside the map count for nothing, those nearer read the
-    border; a bin with no point is 0. Gradients flow to maps and offsets.
+    k is `group`, s is `samples`. `offsets` are `(R, 2 * G, k, k)`, where G divides C: parts of C / G channels share
+    theirs, (columns, rows), in multiples of the box. None is no offset. Points more than 1/2 outside the map count for
+    nothing, those nearer read the border; a bin with no point is 0. Gradients flow to maps and offsets.
 
     It computes in fp32 at least, and the result has the type of the maps.
 

@@ -16,8 +16,8 @@ def ps_roi_pool(maps: Tensor, rois: Tensor, group: int, stride: int) -> Tensor:
 
     A bin that touches no place of the map is 0. k is `group`. Gradients flow to the maps, not to the boxes.
 
-    torchvision's operator of this name (0.29) rounds boxes to whole places of the map; its means leave out the map's last
-    row and column, its gradients do not.
+    torchvision's operator of this name (0.29) rounds boxes to whole places of the map; its means leave out the map's
+    last row and column, its gradients do not.
 
     Means come from sums over all that lies above and to the left, so that their cost does not depend on the boxes. The
     bounds are computed in whole numbers, the sums in fp64 where the device has it.

@@ -39,7 +39,10 @@ class TimmEncoder(nn.Module):
         super().__init__()
         check_name(name)
         self.encoder = create_encoder(name, in_channels, pretrained, output_stride)
-        self.indices = stage_indices(name, self.encoder.feature_info.reduction(), strides)
+        reductions = self.encoder.feature_info.reduction()
+        self.indices = stage_indices(name, reductions, strides)
+        if (needed := max(self.indices) + 1) < len(reductions):  # what lies deeper is neither computed nor kept
+            self.encoder = create_encoder(name, in_channels, pretrained, output_stride, needed)
         self.channels = tuple(self.encoder.feature_info.channels()[i] for i in self.indices)
         self.strides = tuple(strides)
         self.min_size = 2 * max(strides)
@@ -63,12 +66,17 @@ def check_name(name: str) -> None:
         raise UserError(f'timm has no encoder "{name}".{hint}')
 
 
-def create_encoder(name: str, in_channels: int, pretrained: bool, output_stride: int = 32) -> Any:
-    """timm's feature extractor; raises `UserError` where it has none, or cannot get the weights."""
+def create_encoder(
+    name: str, in_channels: int, pretrained: bool, output_stride: int = 32, stages: int | None = None
+) -> Any:
+    """timm's feature extractor, of the first stages only or of all; raises `UserError` where it has none, or cannot get
+    the weights."""
     # Swin refuses every size but that of its weights unless told otherwise; no other family knows the argument.
     extra: dict[str, Any] = {"strict_img_size": False} if name.startswith("swin") else {}
     if output_stride != 32:  # the argument is refused, even with 32, by most encoders that cannot be dilated
         extra["output_stride"] = output_stride
+    if stages is not None:
+        extra["out_indices"] = tuple(range(stages))
     try:
         return timm.create_model(name, pretrained=pretrained, in_chans=in_channels, features_only=True, **extra)
     except Exception as error:  # what timm and its hub raise has no common base
