@@ -12,8 +12,9 @@ PACKAGE = Path(__file__).resolve().parent.parent / "src" / "perpixel"
 FLOORS = (
     ("cli", "serve"),
     ("report",),
-    ("train", "analyze", "export"),
+    ("train", "explain", "export"),
     ("infer",),
+    ("analyze", "bundle"),
     ("models", "detection"),
     ("data", "layers", "losses", "metrics"),
     ("labels",),
@@ -23,8 +24,8 @@ FLOORS = (
 FLOOR_OF = {folder: floor for floor, folders in enumerate(FLOORS) for folder in folders}
 ONLY = {"models": {"layers", "core"}}
 """Folders that may use less than what is below them."""
-BESIDE = {("detection", "models")}
-"""Who may import from a folder on its own floor: detectors use the networks' backbones."""
+ALSO = {("detection", "models")}
+"""Pairs on one floor of which the first may use the second: detectors stand on the backbones."""
 
 
 def folder_of(file: Path) -> str:
@@ -55,10 +56,10 @@ def imports(file: Path) -> Iterator[tuple[int, str]]:
 def forbidden(importer: str, imported: str) -> bool:
     if importer == imported or imported.startswith("__"):  # the package's own __version__
         return False
-    if (importer, imported) in BESIDE:
-        return False
     if imported not in FLOOR_OF:
         return True
+    if (importer, imported) in ALSO:
+        return False
     return FLOOR_OF[imported] <= FLOOR_OF[importer] or imported not in ONLY.get(importer, FLOOR_OF)
 
 
@@ -98,6 +99,13 @@ def test_every_folder_has_its_floor() -> None:
         ("detection", "infer", True),
         ("core", "labels", True),
         ("infer", "data", False),
+        ("infer", "bundle", False),
+        ("infer", "analyze", False),
+        ("analyze", "infer", True),
+        ("analyze", "bundle", True),
+        ("bundle", "models", False),
+        ("train", "explain", True),
+        ("train", "analyze", False),
         ("infer", "train", True),
         ("train", "export", True),
         ("report", "train", False),
