@@ -51,7 +51,7 @@ def objects_of_regions(
     """
     if len(set(classes)) < len(classes):
         raise UserError(f"each label can be one class of objects only; got {', '.join(map(str, classes))}")
-    boxes, sizes, numbers = [], [], []
+    boxes, sizes, numbers = [np.zeros((0, 4), np.float32)], [np.zeros(0, int)], [np.zeros(0, int)]
     for number, label in enumerate(classes):
         regions, count = ndimage.label(labels == label, structure=TOUCHING)
         found, pixels, _ = boxes_of_values(regions, range(1, count + 1))
