@@ -119,7 +119,7 @@ def objects_of_cityscapes(
     )
 
 
-def boxes_of_values(mask: Array, values: Sequence[int]) -> Found:
+def boxes_of_values(mask: Array, values: Sequence[int] | Array) -> Found:
     """The box, and the number of pixels, of each of some values of a mask (H, W), which must be in it."""
     known = np.asarray(values, np.int64)
     index = np.searchsorted(known, mask.reshape(-1)) if len(known) else np.zeros(mask.size, np.int64)
