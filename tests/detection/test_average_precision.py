@@ -168,6 +168,8 @@ def test_difficult_and_crowd_neither_count_nor_harm() -> None:
     results = evaluated((Objects.of([*clear, hidden], [0, 0], difficult=[False, True]), once)).results()
     assert results["coco"]["ap"] == pytest.approx(1.0)  # a second find in a difficult object is an error to pycocotools
     assert evaluated((Objects.of([*clear, hidden], [0, 0]), once)).results()["coco"]["ap"] == pytest.approx(1.0)
+    unseen = evaluated((Objects.of([*clear, hidden], [0, 0], difficult=[False, True]), found(clear, [0.5])))
+    assert unseen.results()["coco"]["ap"] == pytest.approx(1.0)
     missed = evaluated((Objects.of([*clear, hidden], [0, 0]), found(clear, [0.5]))).results()
     assert missed["coco"]["ap"] == pytest.approx(51 / 101)
 

@@ -1,6 +1,6 @@
 """The network that a bundle describes, without its weights, and without a download."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
@@ -17,14 +17,24 @@ def build_empty(info: BundleInfo) -> nn.Module:
         UserError: there is no such network, or it cannot be built with these options.
     """
     try:
-        return build(
+        make, num_classes = builder(info)
+        return make(
             info.network,
-            num_classes=info.classes.num_classes,
+            num_classes=num_classes,
             in_channels=info.preprocessing.channels,
             **without_download(info.options),
         )
     except Exception as error:  # networks raise whatever they like for options that make no sense
         raise UserError(f"the network cannot be built with {info.options} ({one_line(error)})") from error
+
+
+def builder(info: BundleInfo) -> tuple[Callable[..., nn.Module], int]:
+    """What builds the described network, and of how many classes: of its taxonomy, or of objects."""
+    if info.detection is None:
+        return build, info.classes.num_classes
+    from perpixel.detection import build as build_detector  # who segments does not wait for it
+
+    return build_detector, len(info.detection.classes)
 
 
 def without_download(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -65,6 +65,10 @@ class Objects:
         """Those of `(n,)` indices, or of `(N,)` bool."""
         return Objects(self.boxes[which], self.classes[which], self.difficult[which], self.crowd[which])
 
+    def scaled(self, rows: float, columns: float) -> "Objects":
+        """The objects of the image that is `rows` times as high and `columns` times as wide."""
+        return Objects(scale_boxes(self.boxes, rows, columns), self.classes, self.difficult, self.crowd)
+
     @property
     def clear(self) -> Tensor:
         """`(N,)` bool: those to learn from. They are neither difficult nor crowds, and have a width and a height."""
@@ -107,5 +111,9 @@ class Detections:
 
     def scaled(self, rows: float, columns: float) -> "Detections":
         """The boxes on the image that is `rows` times as high and `columns` times as wide."""
-        factors = self.boxes.new_tensor([columns, rows] * 2)
-        return Detections(self.boxes * factors, self.scores, self.classes)
+        return Detections(scale_boxes(self.boxes, rows, columns), self.scores, self.classes)
+
+
+def scale_boxes(boxes: Tensor, rows: float, columns: float) -> Tensor:
+    """`(N, 4)` boxes with their heights and places times `rows`, their widths times `columns`."""
+    return boxes * boxes.new_tensor([columns, rows] * 2)

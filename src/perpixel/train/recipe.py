@@ -132,6 +132,27 @@ class DecoupledPart(Part):
     classifier_optimiser: OptimiserPart = OptimiserPart(ema=None)
 
 
+class DetectionPart(Part):
+    """What a detector (`perpixel.detection`) needs beside the rest; `loss` of the recipe does not count for it.
+
+    classes: which classes of the masks are objects; None is all but "background", or but the first.
+    instances: the folder with masks of instances, such as SegmentationObject, or "cityscapes"; None: every connected region
+        of a class is an object.
+    least_pixels, least_side: smaller objects are difficult: neither learned from nor counted.
+    loss: options of `perpixel.detection.DetectionLoss` beside those of the network's paper, such as {ohem: false}.
+    least_score, iou, most: which boxes it gives (`perpixel.detection.choose`).
+    """
+
+    classes: tuple[str, ...] | None = None
+    instances: str | None = None
+    least_pixels: PositiveInt = 16
+    least_side: PositiveInt = 3
+    loss: dict[str, Any] = {}
+    least_score: float = Field(0.05, ge=0, lt=1)
+    iou: float = Field(0.5, gt=0, le=1)
+    most: PositiveInt = 300
+
+
 class Recipe(Part):
     """A whole run. Exactly one of epochs, minutes and steps says how long; a finished plan always has steps.
 
@@ -148,6 +169,7 @@ class Recipe(Part):
     loss: LossPart = LossPart()
     optimiser: OptimiserPart = OptimiserPart()
     decoupled: DecoupledPart | None = None
+    detection: DetectionPart | None = None
     init: str | None = None
     epochs: PositiveFloat | None = None
     minutes: PositiveFloat | None = None
@@ -230,6 +252,7 @@ def _all_keys() -> list[str]:
 
 
 _DEEP_AND_THIN = {"optimiser.name": "muon", "optimiser.lr": 1e-2, "batch_size": 4, "data.predict_scale": 0.95}
+_DETECTOR = {"detection": {}, "batch_size": 4, "optimiser.lr": 5e-4}
 MODEL_DEFAULTS: dict[str, dict[str, Any]] = {
     # no normalisation layers: a smaller rate, and a batch that valid convolutions leave memory for
     "unet": {"optimiser.lr": 1e-4, "batch_size": 2},
@@ -237,6 +260,10 @@ MODEL_DEFAULTS: dict[str, dict[str, Any]] = {
     # logits of stride 8: larger images in prediction give thin things more cells (benchmarks/camvid.md)
     "fast_scnn": {"optimiser.lr": 2e-3, "data.predict_scale": 1.5},
     # deep and thin: Muon needs a fraction of AdamW's steps (benchmarks/realtime.md)
+    "deformable_rfcn": _DETECTOR,
+    "fast_rcnn_vgg16": _DETECTOR,
+    "fpn_detector": _DETECTOR,
+    "rfcn": _DETECTOR,
     "enet": _DEEP_AND_THIN,
     "erfnet": _DEEP_AND_THIN,
 }

@@ -100,7 +100,7 @@ def set_up(recipe: Recipe, report: Reporter | None = None) -> Setup:
         raise UserError(f"{dataset.root}: every pixel of the training masks is ignored; there is nothing to learn from")
     found = measure_images(train, taxonomy)
     init = recipe.init if recipe.data.mean is None else None
-    recipe = _resolved(recipe, *expected_pixels(init, recipe.model.name, found), found.median_size)
+    recipe = resolved(recipe, *expected_pixels(init, recipe.model.name, found), found.median_size)
     data = recipe.data
     preprocessing = Preprocessing(
         channels=found.channels,
@@ -130,7 +130,7 @@ def set_up(recipe: Recipe, report: Reporter | None = None) -> Setup:
     )
 
 
-def _resolved(
+def resolved(
     recipe: Recipe, mean: tuple[float, ...], std: tuple[float, ...], bgr: bool, size: tuple[int, int]
 ) -> Recipe:
     """The recipe with everything that it left open filled in, so that the copy in the run folder says it all."""
