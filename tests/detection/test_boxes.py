@@ -77,7 +77,11 @@ def test_instances_may_touch_and_be_in_parts_and_number_more_than_a_byte() -> No
 
 def test_an_instance_has_the_class_of_most_of_its_pixels() -> None:
     ids = np.repeat(np.array([[1, 2, 3, 4, 255]], np.uint8), 4, axis=0).repeat(4, axis=1)
-    labels = np.array([[7, 7, 7, 5], [255, 255, 255, 5], [9] * 4, [255] * 4, [7] * 4], np.uint8).reshape(1, 20).repeat(4, axis=0)
+    labels = (
+        np.array([[7, 7, 7, 5], [255, 255, 255, 5], [9] * 4, [255] * 4, [7] * 4], np.uint8)
+        .reshape(1, 20)
+        .repeat(4, axis=0)
+    )
     found = objects_of_instances(ids, labels, classes=[5, 7], void=(0, 255))
     assert found.boxes.tolist() == [[0, 0, 4, 4], [4, 0, 8, 4]]  # 9 is no class, and all of 4 is ignored
     assert found.classes.tolist() == [1, 0]

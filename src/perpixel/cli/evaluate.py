@@ -16,7 +16,8 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="Write the figures as JSON here.")] = None,
     device: Annotated[str, typer.Option()] = "auto",
 ) -> None:
-    """Measure a model on whole images at their own size."""
+    """Measure a model on whole images at their own size: a segmentation network by mIoU, a detector by average precision."""
+    from perpixel.cli.boxes import evaluate_boxes, task_of
     from perpixel.core.files import write_text
     from perpixel.core.memory import keep_freed_memory
     from perpixel.data.folders import open_dataset
@@ -25,6 +26,8 @@ def evaluate(
     from perpixel.metrics import METRICS
 
     keep_freed_memory()
+    if task_of(model) == "detection":
+        return evaluate_boxes(model, data, split, out, device)
     predictor, dataset = load(model, device), open_dataset(data)
     metrics = ("confusion",) if only_miou else METRICS
     measured = run(predictor, dataset.split(split), dataset.taxonomy, metrics, flip)

@@ -26,17 +26,20 @@ def predict(
     ] = 0,
     device: Annotated[str, typer.Option()] = "auto",
 ) -> None:
-    """Predict. An image that cannot be read does not stop the others; the exit status is then 2."""
+    """Predict: label maps, or a detector's boxes. An unreadable image does not stop the others; the status is then 2."""
     files = find_images(images)
     stems = unique_stems(files)
     refuse_overwriting(files, stems, out)
     from rich.progress import Progress
 
+    from perpixel.cli.boxes import predict_boxes, task_of
     from perpixel.core.files import write_text
     from perpixel.core.memory import keep_freed_memory
     from perpixel.infer import load
 
     keep_freed_memory()
+    if task_of(model) == "detection":
+        return predict_boxes(list(zip(files, stems, strict=True)), model, out, device)
     predictor = load(model, device)
     done: dict[str, Any] = {}
     failed: dict[str, str] = {}
