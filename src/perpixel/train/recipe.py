@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 
 from perpixel.core.errors import UserError, nearest
 from perpixel.core.files import write_text
+from perpixel.core.networks import is_detector
 
 LENGTHS = ("epochs", "minutes", "steps")
 
@@ -252,7 +253,6 @@ def _all_keys() -> list[str]:
 
 
 _DEEP_AND_THIN = {"optimiser.name": "muon", "optimiser.lr": 1e-2, "batch_size": 4, "data.predict_scale": 0.95}
-_DETECTOR = {"detection": {}, "batch_size": 4, "optimiser.lr": 5e-4}
 MODEL_DEFAULTS: dict[str, dict[str, Any]] = {
     # no normalisation layers: a smaller rate, and a batch that valid convolutions leave memory for
     "unet": {"optimiser.lr": 1e-4, "batch_size": 2},
@@ -260,16 +260,14 @@ MODEL_DEFAULTS: dict[str, dict[str, Any]] = {
     # logits of stride 8: larger images in prediction give thin things more cells (benchmarks/camvid.md)
     "fast_scnn": {"optimiser.lr": 2e-3, "data.predict_scale": 1.5},
     # deep and thin: Muon needs a fraction of AdamW's steps (benchmarks/realtime.md)
-    "deformable_rfcn": _DETECTOR,
-    "fast_rcnn_vgg16": _DETECTOR,
-    "fpn_detector": _DETECTOR,
-    "rfcn": _DETECTOR,
     "enet": _DEEP_AND_THIN,
     "erfnet": _DEEP_AND_THIN,
 }
 """Where a network wants something else than the general defaults when no recipe is given."""
+DETECTOR_DEFAULTS: dict[str, Any] = {"detection": {}, "batch_size": 4, "optimiser.lr": 5e-4}
 
 
 def default_recipe(model: str) -> Recipe:
     """The recipe that `perpixel train --model NAME` starts from."""
-    return Recipe().changed({"model.name": model, **MODEL_DEFAULTS.get(model, {})})
+    defaults = DETECTOR_DEFAULTS if is_detector(model) else MODEL_DEFAULTS.get(model, {})
+    return Recipe().changed({"model.name": model, **defaults})
