@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 import numpy as np
@@ -118,8 +119,9 @@ def instance_file(sample: Sample, instances: str) -> Path:
     else:
         places = range(len(mask.parts) - 2, 0, -1)
         bases = [Path(*mask.parts[:i], instances, *mask.parts[i + 1 :]) for i in places]
-        found = [other for base in bases for other in (base, *sorted(base.parent.glob(f"{mask.stem}.*")))]
+        found = [other for base in bases for other in (base, *sorted(base.parent.glob(f"{escape(mask.stem)}.*")))]
     for file in found:
         if file.is_file():
             return file
-    raise UserError(f"{mask}: no mask of instances for it; looked for {found[0]} (detection.instances={instances})")
+    looked = found[0].name if instances == CITYSCAPES else f'its path with one folder\'s name replaced by "{instances}"'
+    raise UserError(f"{mask}: no mask of instances for it; looked for {looked} (detection.instances)")
