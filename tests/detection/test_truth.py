@@ -63,7 +63,7 @@ def test_ids_in_colours_are_refused(tmp_path: Path) -> None:
 
 
 def test_no_instances_says_where_they_were_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match='looked for its path with one folder.s name replaced by "other"'):
+    with pytest.raises(UserError, match=r'looked for its path with one folder.s name replaced by "other"'):
         instance_file(sample(tmp_path, halves()), "other")
 
 
