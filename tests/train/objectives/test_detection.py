@@ -179,6 +179,9 @@ def test_the_learner_is_the_loss_of_the_proposals(detector_recipe: Recipe) -> No
     wanted = detection_loss("rfcn", detector, regions=32)(detector.propose(inputs[0]), batch.objects)["loss"]
     assert torch.equal(loss, wanted)
     assert isinstance(objective.network, Learner)
+    before = torch.random.get_rng_state()
+    objective.predictor(objective.network.state_dict(), torch.device("cpu"))
+    assert torch.equal(torch.random.get_rng_state(), before)  # how often one judges changes no training
 
 
 def test_an_image_without_objects_trains_and_evaluates(tmp_path: Path, detector_recipe: Recipe, squares: Path) -> None:
