@@ -154,12 +154,12 @@ def table(file: Path) -> None:
     for name in DATA:
         own = [row for row in rows if row["data"] == name]
         by_variant = {v: {r["seed"]: r for r in own if r["variant"] == v} for v in VARIANTS}
-        print(f"\n{name}: AP50, AP, steps; {own[0]['device'] if own else 'no run'}")
+        print(f"\n{name}: AP50 and AP; {own[0]['device'] if own else 'no run'}")
         for variant, found in by_variant.items():
             if found:
                 steps = statistics.mean(r["steps"] for r in found.values())
                 print(
-                    f"  {variant:<18} {interval(found, 'ap50')}  {interval(found, 'ap')}  {steps:.0f} of {len(found)} seeds"
+                    f"  {variant:<18} {interval(found, 'ap50')}  {interval(found, 'ap')}  {steps:.0f} steps, {len(found)} seeds"
                 )
         for first, second in PAIRS:
             shared = sorted(by_variant[first].keys() & by_variant[second].keys())
