@@ -17,9 +17,11 @@ import perpixel
 from perpixel.cli import app
 from perpixel.cli.train import assignments
 from perpixel.core.errors import UserError
+from perpixel.core.networks import is_detector
 from perpixel.data.folders import open_dataset
 from perpixel.data.loader import read_pair
 from perpixel.data.statistics import infer_taxonomy
+from perpixel.detection import detector_options
 from perpixel.labels import Taxonomy
 from perpixel.losses import build_loss, class_weights
 from perpixel.models.catalog import model_options
@@ -184,7 +186,8 @@ def test_recipes_are_accepted() -> None:
     assert recipes
     for file in recipes:
         recipe = load_recipe(file)
-        assert set(recipe.model.options) <= set(model_options(recipe.model.name)), file
+        options = detector_options if is_detector(recipe.model.name) else model_options
+        assert set(recipe.model.options) <= set(options(recipe.model.name)), file
 
 
 EXAMPLES = [b for b in blocks(text_of("docs/your-data.md"), "yaml") if b.startswith("# dataset.yaml")]

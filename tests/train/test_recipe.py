@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from perpixel.core.errors import UserError
+from perpixel.core.networks import is_detector
 from perpixel.models import MODELS, build
 from perpixel.train import Recipe, default_recipe, load_recipe
 from perpixel.train.recipe import MODEL_DEFAULTS
@@ -226,7 +227,7 @@ def test_the_recipes_that_come_along() -> None:
     assert len(files) >= 1
     for file in files:
         recipe = load_recipe(file)
-        assert recipe.model.name in MODELS
+        assert recipe.model.name in MODELS or is_detector(recipe.model.name)
         assert recipe.data.path == ""
         assert file.read_text().startswith("#")  # what it is, the command, the result
 

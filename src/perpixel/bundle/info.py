@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_serializer, model_validator
 
@@ -34,8 +34,31 @@ Options = Annotated[dict[str, Any], AfterValidator(own_options)]
 LogitBias = Annotated[float, Field(ge=-1e6, le=1e6)]
 
 
+class Detector(BaseModel):
+    """What a detector's bundle says beside the others: which classes are objects by which rule, and which boxes it gives.
+
+    Args:
+        classes: names of the taxonomy; `classes[k]` is class k of the network.
+        instances, least_pixels, least_side: see `perpixel.detection.truth.ObjectRule`.
+        least_score, iou, most: see `perpixel.detection.choose`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    classes: tuple[str, ...]
+    instances: str | None = None
+    least_pixels: int
+    least_side: int
+    least_score: float
+    iou: float
+    most: int
+
+
 class BundleInfo(BaseModel):
-    """The description of a bundle. `network` has a name of the catalog; `training` and `metrics` say where the weights come from."""
+    """The description of a bundle. `network` has a name of the catalog; `training` and `metrics` say where the weights come from.
+
+    A detector has the task "detection" and its part; the file of a segmentation network speaks of neither.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -49,6 +72,8 @@ class BundleInfo(BaseModel):
     training: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
     data: dict[str, Any] = {}
+    task: Literal["segmentation", "detection"] = "segmentation"
+    detection: Detector | None = None
     sha256: str = ""
 
     @model_validator(mode="before")
@@ -59,10 +84,18 @@ class BundleInfo(BaseModel):
         own = {k: v for k, v in data.items() if k not in PREPROCESSING}
         return {**own, "preprocessing": {k: data[k] for k in PREPROCESSING if k in data}}
 
+    @model_validator(mode="after")
+    def _with_its_part(self) -> "BundleInfo":
+        if (self.task == "detection") != (self.detection is not None):
+            raise ValueError('"detection" goes with the task detection, and with no other')
+        return self
+
     @model_serializer(mode="wrap")
     def _flat(self, as_dict: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         data = as_dict(self)
         preprocessing = data.pop("preprocessing")
+        if self.task == "segmentation":
+            del data["task"], data["detection"]
         return {**data, **preprocessing}
 
     @property

@@ -53,22 +53,38 @@ def build_for(info: BundleInfo, state: Mapping[str, Tensor]) -> nn.Module:
 
 
 def _build(info: BundleInfo) -> nn.Module:
+    make, num_classes = builder(info)
     options = without_download(info.options)
-    return build_network(info.network, info.classes.num_classes, info.preprocessing.channels, options)
+    return build_network(info.network, num_classes, info.preprocessing.channels, options, make)
 
 
-def build_network(name: str, num_classes: int, in_channels: int, options: Mapping[str, Any]) -> nn.Module:
-    """A network with fresh weights, by options that somebody wrote into a file.
+def build_network(
+    name: str,
+    num_classes: int,
+    in_channels: int,
+    options: Mapping[str, Any],
+    make: Callable[..., nn.Module] = build,
+) -> nn.Module:
+    """A network with fresh weights, by options that somebody wrote into a file; `make` is what builds its kind.
 
     Raises:
         UserError: there is no such network, or it cannot be built with these options.
     """
     try:
-        return build(name, num_classes=num_classes, in_channels=in_channels, **options)
+        return make(name, num_classes=num_classes, in_channels=in_channels, **options)
     except (UserError, _TooLarge):
         raise
     except Exception as error:  # networks raise whatever they like for options that make no sense
         raise UserError(f"{name} cannot be built with {_short(options)} ({one_line(error)})") from error
+
+
+def builder(info: BundleInfo) -> tuple[Callable[..., nn.Module], int]:
+    """What builds the described network, and of how many classes: of its taxonomy, or of objects."""
+    if info.detection is None:
+        return build, info.classes.num_classes
+    from perpixel.detection import build as build_detector  # who segments does not wait for it
+
+    return build_detector, len(info.detection.classes)
 
 
 def without_download(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,8 +21,8 @@ def predict(
     ] = 0,
     device: Annotated[str, typer.Option()] = "auto",
 ) -> None:
-    """Predict. Results lie below --out as the images lie below what was given. An image that cannot be read does not stop
-    the others; the exit status is then 2."""
+    """Predict: label maps, or a detector's boxes. Results lie below --out as the images lie below what was given. An image that
+    cannot be read does not stop the others; the exit status is then 2."""
     from perpixel.cli.images import find_images, passed_over, refuse_overwriting, stems
 
     found = find_images(images)
@@ -36,6 +36,7 @@ def predict(
     from rich.console import Console
     from rich.progress import Progress
 
+    from perpixel.cli.boxes import predict_boxes, task_of
     from perpixel.core.files import clean_leftovers, write_text
     from perpixel.core.memory import keep_freed_memory
     from perpixel.infer import load
@@ -43,6 +44,8 @@ def predict(
 
     keep_freed_memory()
     clean_leftovers(out)
+    if task_of(model) == "detection":
+        return predict_boxes(list(zip(found.images, places, strict=True)), model, out, device)
     predictor = load(model, device)
     jobs = [Job(image, out / place.parent, place.name) for image, place in zip(found.images, places, strict=True)]
     done: dict[str, Any] = {}

@@ -5,11 +5,11 @@ resumed at any step, with any number of workers, therefore sees what the uninter
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from perpixel.data.window import cut, hw, lies_inside
 from perpixel.labels import Taxonomy
 
 _DECODED_TOGETHER = 16
+B = TypeVar("B")
 
 
 @dataclass(frozen=True)
@@ -116,10 +117,22 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, str]:
         epoch, index = key
-        image, labels = self._kept[index] if self._kept else self.decode(index)
+        image, labels = self.pair(index)
         rng = np.random.default_rng((self.seed, epoch, index))
         image, labels = augment(image, labels, self.augmentation, rng)
         return image, labels, self.samples[index].name
+
+    def labels(self, index: int) -> Array:
+        """The labels (H, W) of a sample at the size of its file."""
+        return (
+            self._kept[index][1].numpy()
+            if self._kept and self.short_side is None
+            else read_labels(self.samples[index], self.taxonomy)
+        )
+
+    def pair(self, index: int) -> tuple[Tensor, Tensor]:
+        """The pair as it is before augmentation, from memory where it is kept."""
+        return self._kept[index] if self._kept else self.decode(index)
 
     def decode(self, index: int) -> tuple[Tensor, Tensor]:
         """The pair as it is before augmentation."""
@@ -204,6 +217,17 @@ class _Steps:
 
 def batches(dataset: TrainingSet, stream: Stream, start: int, stop: int, workers: int = 0) -> Iterator[Batch]:
     """The batches of steps `start` to `stop` - 1; the same for any number of workers.
+
+    Raises:
+        UserError: a sample cannot be read or does not fit to the others.
+    """
+    return batches_of(dataset, collate, stream, start, stop, workers)
+
+
+def batches_of(
+    dataset: Dataset[Any], collate: Callable[[Any], B], stream: Stream, start: int, stop: int, workers: int = 0
+) -> Iterator[B]:
+    """`batches` of any data set by (epoch, index), put together by `collate`.
 
     Raises:
         UserError: a sample cannot be read or does not fit to the others.

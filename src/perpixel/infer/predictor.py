@@ -38,6 +38,8 @@ def load(path_or_name: str | Path, device: str = "auto") -> "Predictor":
         UserError: nothing there, or its files are damaged.
     """
     model, info = load_bundle(path_or_name)
+    if info.task != "segmentation":
+        raise UserError(f"{path_or_name}: a detector ({info.network}); perpixel.infer.detector.load_detector loads it")
     return Predictor(model, info.preprocessing, info.classes, info.logit_bias, device, info)
 
 

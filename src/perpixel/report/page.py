@@ -14,6 +14,7 @@ import perpixel
 from perpixel.bundle.network import build_empty
 from perpixel.core.errors import UserError
 from perpixel.core.files import write_text
+from perpixel.core.networks import is_detector
 from perpixel.core.reporter import Reporter
 from perpixel.data.folders import open_dataset
 from perpixel.data.loader import read_pair
@@ -69,6 +70,10 @@ def write_report(run: str | Path, data: str | None = None, split: str = "val", r
         UserError: `run` is no run; or `data` was given and cannot be used.
     """
     folder = read_run(Path(run))
+    if is_detector(folder.recipe.model.name):
+        from perpixel.report.boxes_page import write_boxes_report  # who segments does not wait for it
+
+        return write_boxes_report(folder, data, split)
     measured, note = None, ""
     try:
         measured = _measure(folder, data, split, report)

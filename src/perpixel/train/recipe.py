@@ -11,6 +11,7 @@ from perpixel.bundle.info import Options
 from perpixel.bundle.preprocessing import Mean, PredictScale, ShortSide, Std
 from perpixel.core.errors import UserError, nearest
 from perpixel.core.files import write_text
+from perpixel.core.networks import is_detector
 from perpixel.core.yaml import read_yaml
 from perpixel.train.ranges import (
     Count,
@@ -151,6 +152,27 @@ class DecoupledPart(Part):
     classifier_optimiser: OptimiserPart = OptimiserPart(ema=None)
 
 
+class DetectionPart(Part):
+    """What a detector (`perpixel.detection`) needs beside the rest; `loss` of the recipe does not count for it.
+
+    classes: which classes of the masks are objects; None is all but "background", or but the first.
+    instances: the folder with masks of instances, such as SegmentationObject, or "cityscapes"; None: every connected region
+        of a class is an object.
+    least_pixels, least_side: smaller objects are difficult: neither learned from nor counted.
+    loss: options of `perpixel.detection.DetectionLoss` beside those of the network's paper, such as {ohem: false}.
+    least_score, iou, most: which boxes it gives (`perpixel.detection.choose`).
+    """
+
+    classes: tuple[str, ...] | None = None
+    instances: str | None = None
+    least_pixels: Count = 16
+    least_side: Count = 3
+    loss: dict[str, Any] = {}
+    least_score: float = Field(0.05, ge=0, lt=1)
+    iou: float = Field(0.5, gt=0, le=1)
+    most: Count = 300
+
+
 class Recipe(Part):
     """A whole run. Exactly one of epochs, minutes and steps says how long; a finished plan always has steps.
 
@@ -167,6 +189,7 @@ class Recipe(Part):
     loss: LossPart = LossPart()
     optimiser: OptimiserPart = OptimiserPart()
     decoupled: DecoupledPart | None = None
+    detection: DetectionPart | None = None
     init: Place | None = None
     epochs: Epochs | None = None
     minutes: Minutes | None = None
@@ -256,8 +279,10 @@ MODEL_DEFAULTS: dict[str, dict[str, Any]] = {
     "erfnet": _DEEP_AND_THIN,
 }
 """Where a network wants something else than the general defaults when no recipe is given."""
+DETECTOR_DEFAULTS: dict[str, Any] = {"detection": {}, "batch_size": 4, "optimiser.lr": 5e-4}
 
 
 def default_recipe(model: str) -> Recipe:
     """The recipe that `perpixel train --model NAME` starts from."""
-    return Recipe().changed({"model.name": model, **MODEL_DEFAULTS.get(model, {})})
+    defaults = DETECTOR_DEFAULTS if is_detector(model) else MODEL_DEFAULTS.get(model, {})
+    return Recipe().changed({"model.name": model, **defaults})

@@ -113,7 +113,7 @@ def set_up(recipe: Recipe, report: Reporter | None = None, kept: Mapping[str, An
     train, val = dataset.split(recipe.data.train_split), dataset.samples(recipe.data.val_split)
     taxonomy, counts, found = known.taxonomy, known.counts, known.images
     init = recipe.init if recipe.data.mean is None else None
-    recipe = _resolved(recipe, *expected_pixels(init, recipe.model.name, found), found.median_size)
+    recipe = resolved(recipe, *expected_pixels(init, recipe.model.name, found), found.median_size)
     data = recipe.data
     _refuse_other_channels(dataset, found.channels, data)
     preprocessing = Preprocessing(
@@ -162,7 +162,7 @@ def _refuse_other_channels(dataset: Dataset, channels: int, data: DataPart) -> N
             )
 
 
-def _resolved(
+def resolved(
     recipe: Recipe, mean: tuple[float, ...], std: tuple[float, ...], bgr: bool, size: tuple[int, int]
 ) -> Recipe:
     """The recipe with everything that it left open filled in, so that the copy in the run folder says it all."""

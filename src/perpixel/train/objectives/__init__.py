@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from perpixel.core.errors import UserError
+from perpixel.core.networks import is_detector
 from perpixel.core.reporter import Reporter
 from perpixel.train.objective import Job, Stage
 from perpixel.train.objectives.decoupled_job import decoupled_job
@@ -23,6 +25,12 @@ def make_job(recipe: Recipe, report: Reporter, known: Mapping[str, Any] | None =
         UserError: the data cannot be used, or the recipe does not fit it.
         Interrupted: `report` said so.
     """
+    if is_detector(recipe.model.name):
+        from perpixel.train.objectives.detection import detection_job  # who segments does not wait for it
+
+        return detection_job(recipe, report, known)
+    if recipe.detection is not None:
+        raise UserError(f"{recipe.model.name} is no detector; leave detection out of its recipe")
     if recipe.decoupled is not None:
         return decoupled_job(recipe, recipe.decoupled, report, known)
     setup = set_up(recipe, report, known)
