@@ -65,12 +65,12 @@ def test_a_border_that_lies_elsewhere_is_told_by_its_distance():
     assert counts.ranked()[0].share == pytest.approx(0.1)
 
 
-def test_two_classes_are_alike_from_one_pixel_in_fifty():
+def test_two_classes_are_alike_from_one_pixel_in_a_hundred():
     truth, prediction = np.zeros((10, 20), int), np.zeros((10, 20), int)
-    prediction[0, :3] = 1  # 3 of 200, and no 1 is near
-    assert totals(counted(image_errors(prediction, truth))) == {"rest": 3}
-    prediction[0, :4] = 1
-    assert totals(counted(image_errors(prediction, truth))) == {"confused": 4}
+    prediction[0, :1] = 1  # 1 of 200, and no 1 is near
+    assert totals(counted(image_errors(prediction, truth))) == {"rest": 1}
+    prediction[0, :2] = 1
+    assert totals(counted(image_errors(prediction, truth))) == {"confused": 2}
 
 
 def scene_with_object(side, missing, size=60):
@@ -92,11 +92,11 @@ def test_a_faint_object_that_is_missed_is_inconspicuous():
     prediction, truth = scene_with_object(10, 60)
     image = np.zeros((60, 60, 3))
     image[:, :40] = 100.0  # half-way over, so that the standard deviation is 47.1
-    image[truth == 1] = 100.0 - 20.0
+    image[truth == 1] = 100.0 - 10.0
     errors = image_errors(prediction, truth, image=image)
     spread = np.sqrt(image.reshape(-1, 3).var(axis=0).mean())
     contrast = errors.objects.contrast[errors.owner[0]]
-    assert contrast == pytest.approx(20 / spread)
+    assert contrast == pytest.approx(10 / spread)
     assert totals(counted(errors)) == {"inconspicuous": 60}
     image[truth == 1] = 0.0
     errors = image_errors(prediction, truth, image=image)

@@ -13,7 +13,7 @@ from perpixel.metrics.regions import BORDER, BOUNDARY, INCONSPICUOUS, LEFT, MISM
 KINDS = ("mismatched", "confused", "inconspicuous", "boundary", "rest")
 SIDES = (8, 16, 32, 64, 128)
 """Objects are told apart by the side of the square that has as many pixels: up to 8, 16 ... pixels, and above."""
-ALIKE = 0.02
+ALIKE = 0.01
 """Two classes are look-alikes when at least this share of one's pixels is left as given to the other."""
 
 Flags = NDArray[np.bool_]

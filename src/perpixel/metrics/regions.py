@@ -38,7 +38,7 @@ MISMATCHED, INCONSPICUOUS, BOUNDARY, LEFT = range(4)
 
 FOUND = 0.5
 SMALL = 1 / 300  # what COCO calls small, 32 x 32, in its 480 x 640
-FAINT = 0.5
+FAINT = 0.25
 RING = 5
 BORDER = 3
 

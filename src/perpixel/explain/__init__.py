@@ -1,0 +1,1 @@
+"""Why a model errs: on a pixel, on a set, and beside another model."""
