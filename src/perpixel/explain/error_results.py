@@ -87,7 +87,9 @@ def groups_of(samples: Sequence[Sample], pattern: str) -> list[str]:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise UserError(f'"{pattern}" is no regular expression ({error}); for CamVid\'s names "^[^_]+" would do') from error
+        raise UserError(
+            f'"{pattern}" is no regular expression ({error}); for CamVid\'s names "^[^_]+" would do'
+        ) from error
     found = []
     for sample in samples:
         match = compiled.search(sample.name)
@@ -189,5 +191,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-

@@ -1,9 +1,9 @@
 """What kinds of errors a model makes on a set, and what its figures are worth: one pass over the images.
 
-    image, truth ─ predictor ─ labels, confidence ─┬─ image_errors ── ErrorCounts, the worst regions
-                                                   ├─ counts of each image (for conventions and intervals)
-                                                   └─ confidence ──── reliability, risk and coverage
-    truth ─ LabelCeiling
+image, truth ─ predictor ─ labels, confidence ─┬─ image_errors ── ErrorCounts, the worst regions
+                                               ├─ counts of each image (for conventions and intervals)
+                                               └─ confidence ──── reliability, risk and coverage
+truth ─ LabelCeiling
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perpixel.core import IGNORE
+from perpixel.core.errors import UserError
 from perpixel.core.image import Array
 from perpixel.core.reporter import Reporter, Silent
 from perpixel.data.loader import read_labels, read_pair
@@ -91,6 +92,16 @@ class ErrorStudy:
         valid = truth != IGNORE
         self.risk.update(1 - confidence[valid], (prediction != truth)[valid])
         self.rows.append(_row(sample, prediction, truth, errors, K))
+
+    def require_class(self, label: int) -> None:
+        """Raises UserError where a class occurs neither in the truth nor in a prediction of what was added."""
+        sums = self.sums
+        if not (sums.truth[:, label].any() or sums.predicted[:, label].any()):
+            there = [n for n, pixels in zip(self.taxonomy.names, self.counts.pixels, strict=True) if pixels]
+            raise UserError(
+                f'"{self.taxonomy.names[label]}" is in none of these {len(self.rows)} masks and was never predicted; '
+                f"there are: {', '.join(there) or 'no classes at all'}"
+            )
 
     @property
     def sums(self) -> ImageSums:
