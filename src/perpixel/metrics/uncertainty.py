@@ -30,7 +30,7 @@ class ClassReliability:
     def update(self, confidence: NDArray[Any], prediction: NDArray[Any], target: NDArray[Any]) -> None:
         """Adds an image: (H, W) confidences in [0, 1] and labels."""
         valid = (target != self.ignore_index) & (prediction != self.ignore_index)
-        sure, p = confidence[valid], prediction[valid]
+        sure, p = confidence[valid].astype(np.float64), prediction[valid]
         bins = np.clip(np.ceil(sure * self.num_bins).astype(np.int64) - 1, 0, self.num_bins - 1)
         codes, shape = p.astype(np.int64) * self.num_bins + bins, self.count.shape
         self.count += np.bincount(codes, minlength=self.count.size).reshape(shape)

@@ -17,7 +17,8 @@ from perpixel.report.figures import css_colour
 from perpixel.report.pictures import data_uri, shrink
 from perpixel.report.render import write_page
 
-PICTURED = 6
+PICTURED = 3
+"""So many images in which the first is better, and as many in which the second is."""
 BLUE, ORANGE = (0, 114, 178), (230, 159, 0)  # told apart by the colour-blind
 
 
@@ -50,7 +51,8 @@ def write_compare_page(
     """
     taxonomy = comparison.first.taxonomy
     samples = {row.sample.name: row.sample for row in comparison.first.rows}
-    shown = [entry for entry in results["differ"] if entry["only_first"] != entry["only_second"]][:PICTURED]
+    gains = [(entry["only_second"] - entry["only_first"], entry) for entry in results["differ"]]
+    shown = [e for gain, e in gains if gain < 0][:PICTURED] + [e for gain, e in gains if gain > 0][:PICTURED]
     context = {
         "about": about,
         "r": results,

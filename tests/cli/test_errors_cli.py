@@ -1,0 +1,111 @@
+"""perpixel errors and perpixel compare: what they print and write, and one line for a user's fault."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from perpixel import cli
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+    def call(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["perpixel", *map(str, arguments)])
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            status = ended.code if isinstance(ended.code, int) else 0
+        out, err = capfd.readouterr()
+        return status, out, err
+
+    return call
+
+
+def write_set(folder: Path, images: int) -> Path:
+    for kind in ("images", "masks"):
+        (folder / kind / "val").mkdir(parents=True)
+    for i in range(images):
+        labels = np.zeros((48, 64), np.uint8)
+        labels[:20], labels[40:, :8] = 1, 255
+        labels[24:36, 6 + 5 * i : 26 + 5 * i] = 2
+        noise = np.random.default_rng(i).integers(0, 40, (48, 64, 3))
+        image = (np.minimum(labels, 3)[..., None] * 60 + noise).astype(np.uint8)
+        Image.fromarray(image).save(folder / "images" / "val" / f"{'ab'[i % 2]}_{i}.png")
+        Image.fromarray(labels).save(folder / "masks" / "val" / f"{'ab'[i % 2]}_{i}.png")
+    (folder / "dataset.yaml").write_text("name: toy\nclasses: [road, sky, car]\nignore: [255]\n")
+    return folder
+
+
+def page_of(file: Path) -> str:
+    """A page that loads nothing from elsewhere, with its tables' words."""
+    text = file.read_text(encoding="utf-8")
+    assert not re.search(r'(src|href)="(?!data:)[^"]+"', text)
+    assert "{{" not in text and "{%" not in text
+    return text
+
+
+def test_errors_prints_and_writes(run, bundle: Path, tmp_path: Path) -> None:
+    data, out = write_set(tmp_path / "data", 4), tmp_path / "out"
+    status, said, _ = run("errors", bundle, data, "--out", out, "--group", "^.", "--field", "32", "--worst", "2")
+    assert status == 0
+    results = json.loads((out / "errors.json").read_text())
+    assert sum(k["pixels"] for k in results["kinds"].values()) == results["wrong"] > 0
+    assert f"{results['wrong']:,} of {results['valid']:,} pixels are wrong" in said
+    assert "2 groups of images" in said
+    assert "counted on val" in said  # there is no train split
+    page = page_of(out / "errors.html")
+    for words in ("Kinds of errors", "By size of the object", "The worst regions", "What the figure means", "toy"):
+        assert words in page
+    assert page.count("<img") % 3 == 0 and page.count("<img") > 0
+
+
+def test_compare_prints_and_writes(run, bundle: Path, tmp_path: Path) -> None:
+    data, out = write_set(tmp_path / "data", 3), tmp_path / "out"
+    status, said, _ = run("compare", bundle, bundle, data, "--out", out)
+    assert status == 0
+    results = json.loads((out / "compare.json").read_text())
+    assert next(f["difference"] for f in results["figures"] if f["difference"] is not None) == 0.0
+    assert "bootstrap over 3 images" in said
+    assert "paired bootstrap over 3 images" in page_of(out / "compare.html")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--class", "cat"), 'no class "cat"; there are: road, sky, car. Did you mean "car"?'),
+        (("--group", "x"), "finds no group"),
+        (("--split", "tset"), 'no split "tset"'),
+    ],
+)
+def test_faults_of_errors(run, bundle: Path, tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+    status, _, err = run("errors", bundle, write_set(tmp_path / "data", 2), "--out", tmp_path / "out", *arguments)
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert words in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_faults_of_compare(run, bundle: Path, tmp_path: Path) -> None:
+    status, _, err = run("compare", bundle, bundle, write_set(tmp_path / "data", 1), "--out", tmp_path / "out")
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert "one image; a comparison needs two or more" in err
+
+
+def test_a_class_that_the_set_has_not(run, bundle: Path, tmp_path: Path) -> None:
+    data = write_set(tmp_path / "data", 1)
+    file = next((data / "masks" / "val").iterdir())
+    Image.fromarray(np.full((48, 64), 255, np.uint8)).save(file)
+    status, _, err = run("errors", bundle, data, "--class", "car", "--out", tmp_path / "out")
+    assert status == 2
+    assert '"car" is in none of these 1 masks' in err.splitlines()[-1]
+
+
+def test_one_image_has_errors_without_intervals(run, bundle: Path, tmp_path: Path) -> None:
+    status, said, _ = run("errors", bundle, write_set(tmp_path / "data", 1), "--out", tmp_path / "out")
+    assert status == 0
+    assert "no intervals: there is one image" in said
