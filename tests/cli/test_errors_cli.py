@@ -52,7 +52,7 @@ def page_of(file: Path) -> str:
 
 def test_errors_prints_and_writes(run, bundle: Path, tmp_path: Path) -> None:
     data, out = write_set(tmp_path / "data", 4), tmp_path / "out"
-    status, said, _ = run("errors", bundle, data, "--out", out, "--group", "^.", "--field", "32", "--worst", "2")
+    status, said, _ = run("errors", bundle, data, "--out", out, "--group", "^.", "--field", "32", "--unsure", "2")
     assert status == 0
     results = json.loads((out / "errors.json").read_text())
     assert sum(k["pixels"] for k in results["kinds"].values()) == results["wrong"] > 0
@@ -60,7 +60,13 @@ def test_errors_prints_and_writes(run, bundle: Path, tmp_path: Path) -> None:
     assert "2 groups of images" in said
     assert "counted on val" in said  # there is no train split
     page = page_of(out / "errors.html")
-    for words in ("Kinds of errors", "By size of the object", "The worst regions", "What the figure means", "toy"):
+    for words in (
+        "Kinds of errors",
+        "By size of the object",
+        "The worst regions",
+        "What the figure means",
+        "Where it is unsure",
+    ):
         assert words in page
     assert page.count("<img") % 3 == 0 and page.count("<img") > 0
 

@@ -21,6 +21,9 @@ def errors(
         float | None, typer.Option(min=1, help="Side of the receptive field in pixels, to compare objects with.")
     ] = None,
     worst: Annotated[int, typer.Option(min=0, help="So many of the worst regions of each kind.")] = 4,
+    unsure: Annotated[
+        int, typer.Option(min=0, help="So many images are also asked with dropout on, mirrored and at other sizes.")
+    ] = 0,
     out: Annotated[Path, typer.Option(help="The folder for errors.json and errors.html.")] = Path("errors"),
     device: Annotated[str, typer.Option()] = "auto",
 ) -> None:
@@ -29,9 +32,10 @@ def errors(
     from perpixel.core.memory import keep_freed_memory
     from perpixel.core.reporter import for_user
     from perpixel.data.folders import open_dataset
-    from perpixel.explain.error_results import error_results, groups_of
+    from perpixel.explain.error_results import error_results, groups_of, uncertainty_results
     from perpixel.explain.errors import study_errors
     from perpixel.explain.setting import class_number, seen_in_training
+    from perpixel.explain.uncertainty import spread_over, study_uncertainty
     from perpixel.explain.worst import WorstRegions
     from perpixel.infer import load
     from perpixel.report.errors_page import About, write_errors_page
@@ -44,9 +48,10 @@ def errors(
     seen, note = seen_in_training(dataset, taxonomy, split)
     with for_user("image", sys.stderr) as report:
         study = study_errors(predictor, samples, seen, taxonomy, WorstRegions(worst, label), report)
+        doubts = study_uncertainty(predictor, spread_over(samples, unsure), taxonomy, report) if unsure else None
     if label is not None:
         study.require_class(label)
-    results = error_results(study, groups, field)
+    results = error_results(study, groups, field) | uncertainty_results(doubts)
     _show(results)
     for line in (note, "" if results["resampled"] else "no intervals: there is one image, or one group of them"):
         if line:
@@ -55,7 +60,7 @@ def errors(
     about = About(model, dataset.name or dataset.root.name, split, shlex.join(["perpixel", *sys.argv[1:]]))
     said = {"model": model, "data": about.data, "split": split, **results}
     write_text(out / "errors.json", json.dumps(said, indent=1) + "\n")
-    page = write_errors_page(out / "errors.html", about, study, results, predictor)
+    page = write_errors_page(out / "errors.html", about, study, results, predictor, doubts)
     print(f"errors    {page}, errors.json beside it")
 
 
@@ -78,6 +83,16 @@ def _show(results: dict[str, Any]) -> None:
     sure = results["confidence"]
     chance = _number(sure["risk"])
     print(f"risk      area {_number(sure['area'])}; best possible {_number(sure['best_area'])}, by chance {chance}")
+    if "uncertainty" in results:
+        _show_unsure(results["uncertainty"])
+
+
+def _show_unsure(measured: dict[str, Any]) -> None:
+    for measure, found in measured["measures"].items():
+        chance = f"best possible {_number(found['best_area'])}, by chance {_number(found['risk'])}"
+        print(f"unsure    {measure}: area {_number(found['area'])} on {measured['images']} images; {chance}")
+    if measured["note"]:
+        print(f"unsure    {measured['note']}")
 
 
 def _alike(conventions: list[dict[str, Any]]) -> dict[str, list[str]]:

@@ -10,7 +10,8 @@ import numpy as np
 from perpixel.core.errors import UserError
 from perpixel.data.samples import Sample
 from perpixel.explain.errors import ErrorStudy
-from perpixel.metrics import CONVENTIONS, conventions, draws, interval
+from perpixel.explain.uncertainty import UncertaintyStudy
+from perpixel.metrics import CONVENTIONS, RiskCoverage, conventions, draws, interval
 from perpixel.metrics.bootstrap import DRAWS, LEVEL
 from perpixel.metrics.confusion import Floats, Ints, divide
 from perpixel.metrics.error_counts import SIDES
@@ -170,18 +171,36 @@ def _conventions(study: ErrorStudy, weights: Ints | None) -> list[dict[str, Any]
 
 def _confidence(study: ErrorStudy) -> dict[str, Any]:
     r, names = study.reliability, study.taxonomy.names
-    coverage, risk = study.risk.curve()
-    at = np.unique(np.searchsorted(coverage, np.linspace(0, 1, CURVE_POINTS)).clip(max=max(len(coverage) - 1, 0)))
     return {
         "risk": study.risk.risk,
         "area": study.risk.area,
         "best_area": study.risk.best_area,
-        "curve": [[float(coverage[i]), float(risk[i])] for i in at] if len(coverage) else [],
+        "curve": _curve(study.risk),
         "classes": [
             {"name": name, "error": float(r.error[k]), "bias": float(r.bias[k]), "table": r.table(k)}
             for k, name in enumerate(names)
         ],
     }
+
+
+def uncertainty_results(study: UncertaintyStudy | None) -> dict[str, Any]:
+    """{"uncertainty": images, measures with area, best_area, risk and curve each, note}; {} where nothing was asked."""
+    if study is None:
+        return {}
+    measures = {
+        measure: {"area": c.area, "best_area": c.best_area, "risk": c.risk, "curve": _curve(c)}
+        for measure, c in study.curves.items()
+    }
+    return {"uncertainty": plain({"images": study.images, "measures": measures, "note": study.note})}
+
+
+def _curve(risk: RiskCoverage) -> list[list[float]]:
+    """Some points of the curve, evenly over coverage."""
+    coverage, risks = risk.curve()
+    if not len(coverage):
+        return []
+    at = np.unique(np.searchsorted(coverage, np.linspace(0, 1, CURVE_POINTS)).clip(max=len(coverage) - 1))
+    return [[float(coverage[i]), float(risks[i])] for i in at]
 
 
 def plain(value: Any) -> Any:

@@ -5,15 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from matplotlib import colormaps
+
 from perpixel.core.image import Array
 from perpixel.data.loader import read_pair
 from perpixel.data.samples import Sample
 from perpixel.explain.errors import ErrorStudy
+from perpixel.explain.uncertainty import UncertaintyStudy
 from perpixel.explain.worst import WrongRegion
 from perpixel.infer import Prediction, Predictor
 from perpixel.report.charts import reliability, share_chart
 from perpixel.report.figures import css_colour
-from perpixel.report.pictures import data_uri
+from perpixel.report.pictures import data_uri, error_picture, shrink
 from perpixel.report.region_pictures import region_pictures
 from perpixel.report.render import write_page
 
@@ -46,7 +50,12 @@ class About:
 
 
 def write_errors_page(
-    path: Path, about: About, study: ErrorStudy, results: Mapping[str, Any], predictor: Predictor
+    path: Path,
+    about: About,
+    study: ErrorStudy,
+    results: Mapping[str, Any],
+    predictor: Predictor,
+    doubts: UncertaintyStudy | None = None,
 ) -> Path:
     """Writes one self-contained HTML page.
 
@@ -56,8 +65,32 @@ def write_errors_page(
         study: with its worst regions.
         results: of `error_results` for it.
         predictor: is asked again for the images of the worst regions.
+        doubts: where the model is unsure; None leaves it out.
     """
-    return write_page(path, "errors.html.j2", {"about": about, **errors_context(study, results, predictor)})
+    context = {"about": about, "doubts": _doubts(doubts), **errors_context(study, results, predictor)}
+    return write_page(path, "errors.html.j2", context)
+
+
+def _doubts(study: UncertaintyStudy | None) -> list[dict[str, Any]]:
+    """Of each image that is shown: the image, its errors, and a map of each measure."""
+    found = []
+    for unsure in study.shown if study else ():
+        pictures = {"image": unsure.image, "errors": error_picture(unsure.labels, unsure.truth, unsure.image)}
+        pictures |= {measure: _heat(values) for measure, values in unsure.maps.items()}
+        small = {kind: shrink(picture, 360) for kind, picture in pictures.items()}
+        panels = [
+            {"kind": k, "uri": data_uri(p), "width": p.width, "height": p.height, "alt": f"{k} of {unsure.sample.name}"}
+            for k, p in small.items()
+        ]
+        found.append({"name": unsure.sample.name, "panels": panels})
+    return found
+
+
+def _heat(values: Array) -> Array:
+    """(H, W) of [0, 1] as (H, W, 3) uint8, black to yellow, by the root: the 99.5th percentile is the brightest."""
+    scale = max(float(np.percentile(values, 99.5)), 1e-6)
+    coloured = colormaps["inferno"](np.sqrt(np.clip(values / scale, 0, 1)))[..., :3]
+    return (coloured * 255).astype(np.uint8)
 
 
 def errors_context(study: ErrorStudy, results: Mapping[str, Any], predictor: Predictor) -> dict[str, Any]:
