@@ -68,7 +68,7 @@ def test_errors_prints_and_writes(run, bundle: Path, tmp_path: Path) -> None:
         "Where it is unsure",
     ):
         assert words in page
-    assert page.count("<img") % 3 == 0 and page.count("<img") > 0
+    assert page.count("<img") > 2 * 4  # of each unsure image, and the worst regions
 
 
 def test_compare_prints_and_writes(run, bundle: Path, tmp_path: Path) -> None:
