@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -42,11 +43,31 @@ def write_set(folder: Path, images: int) -> Path:
     return folder
 
 
+class Closed(HTMLParser):
+    """Asserts that every tag is closed in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in ("meta", "link", "img", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None: ...
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
 def page_of(file: Path) -> str:
     """A page that loads nothing from elsewhere, with its tables' words."""
     text = file.read_text(encoding="utf-8")
     assert not re.search(r'(src|href)="(?!data:)[^"]+"', text)
     assert "{{" not in text and "{%" not in text
+    closed = Closed()
+    closed.feed(text)
+    assert not closed.open
     return text
 
 
