@@ -88,6 +88,15 @@ def test_the_worst_region_of_a_pair_is_kept_with_its_shape() -> None:
     assert set(kinds) == {"boundary", "confused"}
 
 
+def test_a_larger_region_of_a_later_image_takes_the_place() -> None:
+    (_, _), (truth, blob) = two_images()
+    larger, smaller = blob.copy(), truth.copy()
+    larger[14:18, 18:25], smaller[15, 20] = 2, 2
+    worst = study_of((truth, blob), (truth, larger), (truth, smaller)).worst
+    (region,) = worst.found.values()
+    assert (region.sample.name, region.pixels) == ("1", 28)
+
+
 def test_the_worst_regions_of_one_class_or_none() -> None:
     only = study_of(*two_images(), worst=WorstRegions(only=2))
     assert [(r.truth, r.predicted) for r in only.worst.found.values()] == [(0, 2)]

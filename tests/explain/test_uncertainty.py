@@ -51,6 +51,21 @@ def test_one_that_knows_right_from_left_does_not() -> None:
     assert spread[12, 0] == pytest.approx((of_class + 2 * (of_class / 4)) / 3, rel=0.1)
 
 
+class SizeOnly(nn.Module):
+    """Is the surer of class 0 the wider its image is."""
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        logits = torch.zeros_like(image)
+        logits[:, 0] = image.shape[-1] / 16
+        return {"logits": logits}
+
+
+def test_the_views_are_of_three_sizes() -> None:
+    spread = view_spread(predictor_of(SizeOnly()), np.zeros((24, 32, 3), np.uint8))
+    sure = np.array([np.exp(w / 16) / (np.exp(w / 16) + 2) for w in (24, 32, 40)])  # each twice: mirrored too
+    assert spread == pytest.approx((sure.var() + 2 * (sure / 2).var()) / 3)
+
+
 def test_a_network_with_dropout_has_all_three_measures(dataset: Dataset) -> None:
     study = study_uncertainty(predictor_of(PixelByPixel(dropout=0.5)), dataset.split("val"), NAMES)
     assert set(study.curves) == {"confidence", "dropout", "views"}

@@ -73,6 +73,16 @@ def test_two_classes_are_alike_from_one_pixel_in_a_hundred():
     assert totals(counted(image_errors(prediction, truth))) == {"confused": 2}
 
 
+def test_two_classes_are_alike_in_both_directions_from_one():
+    truth, prediction = np.zeros((40, 60), int), np.zeros((40, 60), int)
+    truth[:20, :20] = prediction[:20, :20] = 1  # 400 of class 1, 2000 of class 0
+    prediction[5, 5:10] = 0  # 5 of 400 are above 1 %, and make the pair
+    prediction[30, 30:40] = 1  # 10 of 2000 are below
+    counts = counted(image_errors(prediction, truth))
+    assert totals(counts) == {"confused": 15}
+    assert [(pair.truth, pair.predicted, pair.pixels) for pair in counts.ranked()] == [(0, 1, 10), (1, 0, 5)]
+
+
 def scene_with_object(side, missing, size=60):
     truth = np.zeros((size, size), int)
     truth[20 : 20 + side, 20 : 20 + side] = 1
