@@ -123,6 +123,15 @@ def test_faults_of_compare(run, bundle: Path, tmp_path: Path) -> None:
     assert "one image; a comparison needs two or more" in err
 
 
+@pytest.mark.parametrize("verb", ["errors", "compare"])
+def test_out_is_a_file(run, bundle: Path, tmp_path: Path, verb: str) -> None:
+    (tmp_path / "out").write_text("mine")
+    models = (bundle,) if verb == "errors" else (bundle, bundle)
+    status, _, err = run(verb, *models, write_set(tmp_path / "data", 2), "--out", tmp_path / "out")
+    assert (status, err) == (2, f"perpixel: {tmp_path / 'out'} is a file; --out takes the folder for the results\n")
+    assert (tmp_path / "out").read_text() == "mine"
+
+
 def test_a_class_that_the_set_has_not(run, bundle: Path, tmp_path: Path) -> None:
     data = write_set(tmp_path / "data", 1)
     file = next((data / "masks" / "val").iterdir())

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from perpixel.cli.errors import refuse_file
 from perpixel.core.errors import UserError
 
 
@@ -33,6 +34,7 @@ def compare(
     from perpixel.infer import load
     from perpixel.report.compare_page import Pair, write_compare_page
 
+    refuse_file(out)
     keep_freed_memory()
     models, dataset = (load(first, device), load(second, device)), open_dataset(data)
     samples, taxonomy = dataset.split(split), dataset.taxonomy or models[0].taxonomy

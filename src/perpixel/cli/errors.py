@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from perpixel.core.errors import UserError
+
 
 def errors(
     model: Annotated[str, typer.Argument(metavar="RUN|BUNDLE|NAME", help="A run, a bundle or a bundled model.")],
@@ -40,6 +42,7 @@ def errors(
     from perpixel.infer import load
     from perpixel.report.errors_page import About, write_errors_page
 
+    refuse_file(out)
     keep_freed_memory()
     predictor, dataset = load(model, device), open_dataset(data)
     samples, taxonomy = dataset.split(split), dataset.taxonomy or predictor.taxonomy
@@ -62,6 +65,12 @@ def errors(
     write_text(out / "errors.json", json.dumps(said, indent=1) + "\n")
     page = write_errors_page(out / "errors.html", about, study, results, predictor, doubts)
     print(f"errors    {page}, errors.json beside it")
+
+
+def refuse_file(out: Path) -> None:
+    """Raises UserError where a folder for results is a file, before the work is done."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file; --out takes the folder for the results")
 
 
 def _show(results: dict[str, Any]) -> None:

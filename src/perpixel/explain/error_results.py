@@ -101,7 +101,7 @@ def groups_of(samples: Sequence[Sample], pattern: str) -> list[str]:
 
 
 def _kinds(study: ErrorStudy, wrong: int, weights: Ints | None) -> dict[str, Any]:
-    valid = np.array([row.matrix.truth_pixels.sum() for row in study.rows])
+    valid = study.sums.truth.sum(axis=1)
     return {
         kind: {
             "pixels": int(pixels.sum()),

@@ -37,6 +37,7 @@ from perpixel.metrics import (
     image_errors,
 )
 from perpixel.metrics.confusion import Ints
+from perpixel.metrics.conventions import class_sums
 from perpixel.metrics.cooccurrence import scene
 from perpixel.metrics.error_counts import Flags
 from perpixel.metrics.regions import BOUNDARY, INCONSPICUOUS, LEFT, MISMATCHED
@@ -44,12 +45,12 @@ from perpixel.metrics.regions import BOUNDARY, INCONSPICUOUS, LEFT, MISMATCHED
 
 @dataclass(frozen=True)
 class ImageRow:
-    """One image's own counts: `matrix` of all valid pixels, `band` of those near a true border, (4,) `kinds` of wrong
-    pixels as the image tells them, and the pairs that are LEFT: codes truth * (K + 1) + predicted, and their pixels."""
+    """One image's own counts: `class_sums` of all valid pixels, and of the `band` near a true border, (4,) `kinds` of
+    wrong pixels as the image tells them, and the pairs that are LEFT: codes truth * (K + 1) + predicted, and their pixels."""
 
     sample: Sample
-    matrix: ConfusionMatrix
-    band: ConfusionMatrix
+    whole: Ints
+    band: Ints
     kinds: Ints
     left_pairs: Ints
     left_pixels: Ints
@@ -106,12 +107,12 @@ class ErrorStudy:
     @property
     def sums(self) -> ImageSums:
         """(N, K) counts of each image."""
-        return ImageSums.of(row.matrix for row in self.rows)
+        return ImageSums.stacked([row.whole for row in self.rows])
 
     @property
     def band_sums(self) -> ImageSums:
         """(N, K) counts of each image near its true borders."""
-        return ImageSums.of(row.band for row in self.rows)
+        return ImageSums.stacked([row.band for row in self.rows])
 
     def kinds_by_image(self, alike: Flags | None = None) -> dict[str, Ints]:
         """Kind -> (N,) wrong pixels of each image.
@@ -141,7 +142,8 @@ def _row(
     predicted = np.minimum(errors.predicted[left].astype(np.int64), num_classes)
     codes = errors.truth[left].astype(np.int64) * (num_classes + 1) + predicted
     pairs, pixels = np.unique(codes, return_counts=True)
-    return ImageRow(sample, matrix, band.matrix, np.bincount(errors.kind, minlength=4), pairs, pixels)
+    kinds = np.bincount(errors.kind, minlength=4)
+    return ImageRow(sample, class_sums(matrix), class_sums(band.matrix), kinds, pairs, pixels)
 
 
 def seen_together(samples: Sequence[Sample], taxonomy: Taxonomy) -> CoOccurrence:

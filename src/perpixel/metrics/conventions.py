@@ -1,6 +1,6 @@
 """What a figure called mIoU means in nine tools, all from the same counts; docs/miou.md has an example by hand."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -21,9 +21,14 @@ class ImageSums:
 
     @classmethod
     def of(cls, matrices: Iterable[ConfusionMatrix]) -> Self:
-        """The sums of one matrix an image."""
-        rows = [(np.diag(m.counts), m.truth_pixels, m.predicted_pixels) for m in matrices]
-        return cls(*(np.array(column, np.int64) for column in zip(*rows, strict=True)))
+        """The sums of one matrix an image, one or more."""
+        return cls.stacked([class_sums(matrix) for matrix in matrices])
+
+    @classmethod
+    def stacked(cls, rows: Sequence[Ints]) -> Self:
+        """From `class_sums` of each image, one or more."""
+        correct, truth, predicted = np.stack(rows, axis=1)
+        return cls(correct, truth, predicted)
 
     def weighted(self, weights: Ints) -> Self:
         """(R, K): the sums over all images of each of R draws, weights (R, N)."""
@@ -38,6 +43,11 @@ class ImageSums:
     def iou(self) -> Floats:
         """IoU of each row and class; NaN for a class with no pixel in either."""
         return divide(self.correct, self.union)
+
+
+def class_sums(matrix: ConfusionMatrix) -> Ints:
+    """(3, K): correct, true and predicted pixels of each class; a matrix an image would be too much to keep."""
+    return np.stack([np.diag(matrix.counts), matrix.truth_pixels, matrix.predicted_pixels])
 
 
 def conventions(sums: ImageSums, weights: Ints | None = None) -> dict[str, Floats]:
