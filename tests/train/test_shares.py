@@ -104,6 +104,15 @@ def test_a_row_begins_anew_and_a_checkpoint_goes_on() -> None:
     assert one.columns() == {}  # nothing since
 
 
+def test_a_gradient_that_overflowed_does_not_count() -> None:
+    logits, labels = case(3)
+    shares = ClassShares(NAMES, [1.0] * 3)
+    shares.watch(logits, labels)
+    logits.backward(torch.full_like(logits, 1.0).index_fill(2, torch.tensor([4]), float("inf")))
+    found = shares.columns()
+    assert sum(found[f"gradient_{n}"] for n in NAMES) == pytest.approx(1, abs=1e-4)
+
+
 def test_all_ignored_and_no_gradient() -> None:
     shares = ClassShares(NAMES, [1.0] * 3)
     shares.watch(torch.zeros(1, 3, 8, 8), torch.full((1, 8, 8), 255, dtype=torch.uint8))

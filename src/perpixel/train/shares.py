@@ -5,8 +5,8 @@
                                                      └─ |gradient|, summed over the K logits, when it comes
 
 A class that gets almost none of the gradient will not be learnt. The gradient is that of the whole loss, whatever its
-terms; the loss is the weighted cross entropy, for others have no share by pixel. Nothing here changes a step: the hook
-looks and returns nothing, and no random number is drawn.
+terms; the loss is the weighted cross entropy, for others have no share by pixel. Under several processes they are those of
+the main one's batches. Nothing here changes a step: the hook looks and returns nothing, and no random number is drawn.
 """
 
 from collections.abc import Mapping, Sequence
@@ -99,4 +99,5 @@ def _grid(labels: Tensor) -> tuple[Tensor, Tensor]:
 
 def _length(gradient: Tensor) -> Tensor:
     """(B, h, w) the sum over the K logits of the absolute gradient, of every STRIDE-th row and column."""
-    return gradient[:, :, ::STRIDE, ::STRIDE].float().abs().sum(1)
+    sizes = gradient[:, :, ::STRIDE, ::STRIDE].float().abs().sum(1)
+    return sizes.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)  # what overflowed in fp16 is no step either
