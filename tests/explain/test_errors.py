@@ -70,6 +70,15 @@ def test_intervals_hold_the_figure_and_one_image_has_none() -> None:
     assert together["resampled"] == ""
 
 
+def test_each_group_has_its_own_figures() -> None:
+    first, second = error_results(study_of(*two_images(), two_images()[1]), groups=["x", "y", "y"])["groups"]
+    assert (first["name"], first["images"], second["name"], second["images"]) == ("x", 1, "y", 2)
+    assert first["iou"] == pytest.approx({"road": 230 / 290, "sky": 300 / 360, "car": None})
+    assert second["found"]["road"] == pytest.approx(275 / 290)
+    assert second["mean_iou"] == pytest.approx((275 / 290 + 1 + 0) / 3)
+    assert error_results(study_of(*two_images()))["groups"] == []
+
+
 def test_sizes_beside_the_field() -> None:
     results = error_results(study_of(*two_images()), field=32)
     assert [row["of_field"] for row in results["sizes"]][:3] == [[0, 0.25], [0.25, 0.5], [0.5, 1.0]]

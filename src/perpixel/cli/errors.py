@@ -81,6 +81,8 @@ def _show(results: dict[str, Any]) -> None:
     print(f"{results['images']} images: {wrong:,} of {valid:,} pixels are wrong ({_share(wrong, valid)} %)")
     console.print(_class_table(results))
     console.print(_size_table(results))
+    for group in results["groups"]:
+        print(f"group     {group['name']}: mIoU {_number(group['mean_iou'])} on {group['images']} images")
     for pair in results["look_alikes"][:5]:
         print(f"confused  {pair['truth']} taken for {pair['predicted']}: {pair['share']:.1%} of {pair['truth']}")
     ceilings = ", ".join(f"±{c['width']} px {_number(c['mean_iou'])}" for c in results["ceiling"])

@@ -32,7 +32,7 @@ def error_results(
     Returns:
         Numbers, lists, strings, and None for what is undefined: `images`, `resampled` (what the intervals are over,
         "" for none), `valid` and `wrong` pixels, `iou`, `mean_iou`, `kinds`, `classes`, `sizes`, `boundary_distance`,
-        `look_alikes`, `ceiling`, `conventions` and `confidence`.
+        `look_alikes`, `ceiling`, `conventions`, `confidence`, and `groups` with the figures of each, where there are any.
     """
     names, counts = study.taxonomy.names, study.counts
     weights, resampled = weights_of(study, groups)
@@ -61,6 +61,7 @@ def error_results(
             "ceiling": _ceiling(study),
             "conventions": _conventions(study, weights),
             "confidence": _confidence(study),
+            "groups": _groups(study, groups or ()),
         }
     )
 
@@ -167,6 +168,26 @@ def _conventions(study: ErrorStudy, weights: Ints | None) -> list[dict[str, Any]
         }
         for name, value in conventions(sums).items()
     ]
+
+
+def _groups(study: ErrorStudy, groups: Sequence[Hashable]) -> list[dict[str, Any]]:
+    """Each group's images, mIoU, and the IoU and the share found of each class."""
+    sums, names = study.sums, study.taxonomy.names
+    found = []
+    for group in dict.fromkeys(groups):
+        weights = np.array([[group == g for g in groups]], np.int64)
+        whole = sums.weighted(weights)
+        recall = divide(whole.correct[0], whole.truth[0])
+        found.append(
+            {
+                "name": str(group),
+                "images": int(weights.sum()),
+                "mean_iou": float(conventions(sums, weights)["perpixel, cityscapesScripts"][0]),
+                "iou": dict(zip(names, whole.iou[0].tolist(), strict=True)),
+                "found": dict(zip(names, recall.tolist(), strict=True)),
+            }
+        )
+    return found
 
 
 def _confidence(study: ErrorStudy) -> dict[str, Any]:
