@@ -1,7 +1,7 @@
 """A forward pass without values: on PyTorch's "meta" device tensors have shapes, and nothing is computed."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -36,9 +36,14 @@ def dry_run(model: nn.Module, image: Tensor, in_eval: bool = True, weights: dict
             raise UserError(f"{type(model).__name__} cannot run without values ({reason}): not counted") from error
 
 
-def blank(size: Size, in_channels: int, batch: int = 1) -> Tensor:
-    """`(batch, in_channels, *size)` without values."""
-    return torch.empty(batch, in_channels, *size, device="meta")
+def blank(model: nn.Module, size: Size, in_channels: int, batch: int = 1) -> Tensor:
+    """`(batch, in_channels, *size)` without values, of the number type that the model computes in."""
+    return torch.empty(batch, in_channels, *size, dtype=kind(model), device="meta")
+
+
+def kind(model: nn.Module) -> torch.dtype:
+    """The number type of a model's first weights."""
+    return next((t.dtype for t in model.parameters() if t.is_floating_point()), torch.float32)
 
 
 @contextmanager
@@ -52,3 +57,29 @@ def eval_mode(model: nn.Module, on: bool = True) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+@contextmanager
+def watched(
+    model: nn.Module, enter: Callable[[str, nn.Module], None], leave: Callable[[str, Any], None]
+) -> Iterator[None]:
+    """Within, `enter(name, module)` is called before each module runs, and `leave(name, output)` after it."""
+    with ExitStack() as hooks:
+        for name, module in model.named_modules():
+            before = module.register_forward_pre_hook(lambda m, _, n=name: enter(n, m))
+            after = module.register_forward_hook(lambda _m, _i, output, n=name: leave(n, output))
+            hooks.callback(before.remove)
+            hooks.callback(after.remove)
+        yield
+
+
+def named_tensors(name: str, output: Any) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of what a module returned, each with its name: "name[key]", and of the network itself the key alone."""
+    if isinstance(output, Tensor):
+        yield name, output
+    elif isinstance(output, Mapping):
+        for key, value in output.items():
+            yield from named_tensors(f"{name}[{key}]" if name else str(key), value)
+    elif isinstance(output, (list, tuple)):
+        for index, value in enumerate(output):
+            yield from named_tensors(f"{name}[{index}]", value)

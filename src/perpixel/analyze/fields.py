@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from torch import nn
 
-from perpixel.analyze.trace import Boxes, Trace, trace
+from perpixel.analyze.footprint import Tries, middle
+from perpixel.analyze.trace import Boxes, trace
 from perpixel.analyze.trace.boxes import ASSUMED, MOVED, NOTHING, SIZED, WHOLE, Bounds, Note
 from perpixel.core import Size
 
@@ -23,6 +24,8 @@ is then longer than high, too."""
 GROWN = 1.25
 """A field that is so many times larger on an image of half as many pixels more, or of twice as many, grows with it."""
 LONGEST_PERIOD = 256
+TRIED: Size = (256, 256)
+"""On which fields are tried that tracing does not find."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,9 @@ def receptive_fields(
         alone ("logits"), or the name "" if it is a tensor. Modules that did not run, or whose `forward` was not called
         through them, are not there.
 
-    An operator that perpixel does not know is taken to read everything; the note names it. `footprint` then finds what
-    it does read, by trying.
+    An operator that perpixel does not know is taken to read everything. Where that decides the field, it is found by
+    trying instead (`footprint`: the unit in the middle of an image of `size`, or of 256 x 256); the note says so and names
+    the operator.
 
     Raises:
         UserError: the network cannot run on such an image.
@@ -105,7 +109,35 @@ def receptive_fields(
         if len(found) == len(looks):
             break
     remark = "decisions followed as one random image made them" if traced.by_values else ""
+    unsure = [name for name, seen in looks.items() if ASSUMED in {n.kind for n in seen[-1].notes}]
+    if unsure and not any(t.is_meta for t in model.parameters()):
+        tries = Tries(model, size or TRIED, in_channels, in_eval)
+        found |= tried(tries, {name: found[name] for name in unsure})
     return {name: noted(found[name], remark) for name in looks}
+
+
+def tried(tries: Tries, fields: Mapping[str, Field]) -> dict[str, Field]:
+    """The fields as trying finds them, those of maps alone."""
+    clean = tries.run(None)
+    maps = {name: clean[name] for name in fields if clean[name].dim() == 4}
+    tries.units |= {name: middle(m) for name, m in maps.items() if not m.any()}
+    return {name: one_tried(tries, name, fields[name]) for name in tries.units}
+
+
+def one_tried(tries: Tries, name: str, field: Field) -> Field:
+    box, size = tries.box(name), tries.size
+    if box is None:
+        return replace(field, size=(0, 0), note=f"found by trying; {field.note}")
+    whole = [a == 0 or b == n - 1 for a, b, n in ((box.top, box.bottom, size[0]), (box.left, box.right, size[1]))]
+    sides = (box.bottom - box.top + 1, box.right - box.left + 1)
+    extents = [math.inf if all_seen else side for all_seen, side in zip(whole, sides, strict=True)]
+    centres = ((box.top + box.bottom) / 2, (box.left + box.right) / 2)
+    offset = [
+        math.nan if all_seen else centre - stride * unit
+        for all_seen, centre, stride, unit in zip(whole, centres, field.stride, tries.units[name], strict=True)
+    ]
+    remark = f"found by trying, on {size[0]} x {size[1]} pixels; {field.note}"
+    return Field((extents[0], extents[1]), field.stride, (offset[0], offset[1]), remark)
 
 
 def area(look: Look) -> float:
@@ -127,15 +159,20 @@ def look(boxes: Boxes | None, size: Size) -> Look:
 def line(bounds: Bounds, pixels: int) -> Line:
     """Fields along one axis of an image of so many pixels."""
     low, high = units(bounds)
-    valid = low < NOTHING
-    if not valid.any():
+    seen = low < NOTHING
+    if not seen.any():
         return Line(0, math.nan, math.nan, True)
-    inside = np.flatnonzero(valid & (low > 0) & (high < pixels - 1))
-    if not len(inside):
-        return Line(int((high - low)[valid].max()) + 1, math.nan, math.nan, False)
-    extent = int((high - low)[inside].max()) + 1
-    start, stop = longest_run(inside)
+    places = inside(low, high, pixels)
+    if not len(places):
+        return Line(int((high - low)[seen].max()) + 1, math.nan, math.nan, False)
+    extent = int((high - low)[places].max()) + 1
+    start, stop = longest_run(places)
     return Line(extent, *grid((low[start:stop] + high[start:stop]) / 2, start), True)
+
+
+def inside(low: np.ndarray, high: np.ndarray, pixels: int) -> np.ndarray:
+    """The numbers of the units whose fields touch neither border."""
+    return np.flatnonzero((low < NOTHING) & (low > 0) & (high < pixels - 1))
 
 
 def units(bounds: Bounds) -> tuple[np.ndarray, np.ndarray]:
@@ -169,17 +206,24 @@ def grid(centres: np.ndarray, first: int) -> tuple[float, float]:
     (1.0, 5.5)
     """
     index = np.arange(first, first + len(centres))
-    for period in range(1, min(LONGEST_PERIOD, len(centres) // 2) + 1):
-        steps = centres[period:] - centres[:-period]
-        if (steps == steps[0]).all():
-            stride = float(steps[0]) / period
-            return stride, float((centres - stride * index)[:period].mean())
+    if (cycle := repeats(centres)) is not None:
+        stride = cycle[1] / cycle[0]
+        return stride, float((centres - stride * index)[: cycle[0]].mean())
     if len(centres) < 2:
         return math.nan, math.nan
     slope = float(centres[-1] - centres[0]) / (len(centres) - 1)
     simple = float(Fraction(slope).limit_denominator(16))
     stride = simple if abs(simple - slope) <= 0.01 * abs(slope) else slope
     return stride, round(float((centres - stride * index).mean()), 2)
+
+
+def repeats(places: np.ndarray) -> tuple[int, float] | None:
+    """After how many units places are the same again but for a shift, and the shift; None for an irregular row."""
+    for period in range(1, min(LONGEST_PERIOD, len(places) // 2) + 1):
+        steps = places[period:] - places[:-period]
+        if (steps == steps[0]).all():
+            return period, float(steps[0])
+    return None
 
 
 def decided(seen: Sequence[Look], last: bool) -> Field | None:
@@ -218,6 +262,8 @@ def map_stride(look: Look, axis: int) -> float:
     if len(look.shape) != 4:
         return math.nan
     (height, width), (rows, columns) = look.size, look.shape[2:]
+    if look.shape[axis + 2] == 1:
+        return math.nan
     if height != width and rows == columns:
         return math.inf
     ratio = look.size[axis] / look.shape[axis + 2]

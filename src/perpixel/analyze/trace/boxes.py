@@ -24,7 +24,7 @@ With the last one negated, the smallest box around several is the minimum of bot
 Taps = NDArray[np.int64]
 """(outputs, taps): which inputs along one dimension each output reads; -1 for none."""
 NOTHING = np.int32(2**30)
-LARGEST = 2**28
+LARGEST = 2**25
 """Numbers in one array beyond which there is no going on."""
 
 
@@ -74,6 +74,11 @@ class Boxes:
     @property
     def rank(self) -> int:
         return len(self.groups)
+
+    @property
+    def kinds(self) -> set[str]:
+        """Of the notes."""
+        return {note.kind for note in self.notes}
 
     def axes(self, dim: int) -> range:
         """The axes of the bounds that belong to the dimension."""
@@ -162,7 +167,21 @@ class Boxes:
         gone = set(dims)
         axes = tuple(axis for dim in gone for axis in self.axes(dim))
         groups = [() if dim in gone else group for dim, group in enumerate(self.groups) if keep or dim not in gone]
-        return self.each(lambda bounds: bounds.min(axis=axes), groups)
+        return self.ready(axes).each(lambda bounds: bounds.min(axis=axes), groups)
+
+    def ready(self, axes: Iterable[int]) -> "Boxes":
+        """The same boxes, with bounds that may be put together along these axes.
+
+        Where the rows of a box are none, its columns mean nothing; they must not count beside those of other boxes.
+        """
+        mixed = [any(bounds.shape[axis] > 1 for axis in axes) for bounds in (self.rows, self.columns)]
+        rows = masked(self.rows, self.columns) if mixed[0] else self.rows
+        columns = masked(self.columns, self.rows) if mixed[1] else self.columns
+        return replace(self, rows=rows, columns=columns)
+
+    def slim(self) -> "Boxes":
+        """The same boxes, with length 1 along every axis along which bounds turned out to be the same."""
+        return self.each(slimmed, self.groups)
 
     def sees_all(self, dims: Iterable[int]) -> tuple[bool, bool]:
         """Whether one box around all along the dimensions has all rows that are seen anywhere; and all columns."""
@@ -179,6 +198,8 @@ class Boxes:
             seen = (taps >= 0).any(axis=1).reshape(-1, *[1] * (boxes.rows.ndim - axis - 1))
             return replace(boxes, groups=groups, rows=boxes.rows if seen.all() else np.where(seen, boxes.rows, NOTHING))
 
+        boxes = boxes.ready([axis]) if taps.shape[1] > 1 else boxes
+
         def gather(bounds: Bounds) -> Bounds:
             if bounds.shape[axis] == 1:  # a box that is empty is so by the other bounds
                 return bounds
@@ -194,6 +215,18 @@ class Boxes:
             return self
         return self.take(dim, np.array(places, dtype=np.int64)[:, None])
 
+    def box(self, index: Sequence[int]) -> tuple[int, int, int, int] | None:
+        """First row, last row, first column, last column that one element depends on; None where there is nothing."""
+        places = [int(p) for place, group in zip(index, self.groups, strict=True) for p in np.unravel_index(place, group)]
+
+        def read(bounds: Bounds) -> tuple[int, int]:
+            at = [place if length > 1 else 0 for place, length in zip(places, bounds.shape[1:], strict=True)]
+            low, high = bounds[(slice(None), *at)].tolist()
+            return low, -high
+
+        rows, columns = read(self.rows), read(self.columns)
+        return None if NOTHING in (rows[0], columns[0]) else (*rows, *columns)
+
     def everywhere(self, shape: Sequence[int]) -> "Boxes":
         """For every element of a tensor of this shape one box, around everything here."""
         return around([self.hull(range(self.rank), keep=False)], shape)
@@ -207,18 +240,22 @@ def around(items: Sequence[Boxes], shape: Sequence[int]) -> Boxes:
         for dim, length in enumerate(shape)
     )
     aligned = [item.aligned(groups) for item in ranked]
-    return Boxes(
-        groups,
-        smallest([item.rows for item in aligned]),
-        smallest([item.columns for item in aligned]),
-        frozenset().union(*(item.notes for item in items)),
-    )
+    rows, columns = [item.rows for item in aligned], [item.columns for item in aligned]
+    notes = frozenset[Note]().union(*(item.notes for item in items))
+    return Boxes(groups, smallest(rows, columns), smallest(columns, rows), notes)
 
 
-def smallest(bounds: Sequence[Bounds]) -> Bounds:
-    """Element by element, broadcast."""
+def smallest(bounds: Sequence[Bounds], others: Sequence[Bounds]) -> Bounds:
+    """Element by element, broadcast; bounds whose `others` are nothing count only if these are contained anyway."""
+    if len(bounds) == 1:
+        return bounds[0]
     check(np.broadcast_shapes(*(b.shape for b in bounds)))
-    return functools.reduce(np.minimum, bounds)
+    full = [(other[:1] != NOTHING).all() for other in others]
+    sure = functools.reduce(np.minimum, (b for b, f in zip(bounds, full, strict=True) if f), np.int32(NOTHING))
+    rest = [
+        masked(b, other) for b, other, f in zip(bounds, others, full, strict=True) if not f and (np.minimum(sure, b) != sure).any()
+    ]
+    return np.asarray(functools.reduce(np.minimum, rest, sure))
 
 
 def joined(items: Sequence[Boxes | None], lengths: Sequence[int], dim: int, shape: Sequence[int]) -> Boxes:
@@ -255,6 +292,24 @@ def chained(parts: Sequence[Bounds | None], lengths: Sequence[int], axis: int) -
         [spread(part, (*shape[:axis], length, *shape[axis + 1 :])) for part, length in zip(filled, lengths, strict=True)],
         axis,
     )
+
+
+def masked(bounds: Bounds, other: Bounds) -> Bounds:
+    """The bounds, with nothing where the other ones of the same boxes have nothing.
+
+    Where that cannot be kept they stay as they are: on a large image, boxes at borders of zeros may then be too large.
+    """
+    empty = other[:1] == NOTHING
+    if not empty.any() or math.prod(np.broadcast_shapes(bounds.shape, other.shape)) > LARGEST:
+        return bounds
+    return np.where(empty, NOTHING, bounds)
+
+
+def slimmed(bounds: Bounds) -> Bounds:
+    for axis in range(1, bounds.ndim):
+        first = bounds.take([0], axis)
+        bounds = first if bounds.shape[axis] > 1 and (bounds == first).all() else bounds
+    return bounds
 
 
 def one(bounds: Bounds) -> bool:

@@ -43,7 +43,7 @@ def common(groups: Sequence[tuple[int, ...]], length: int) -> tuple[int, ...]:
     >>> common([(64,), (4, 16), (16, 4)], 64), common([(4, 6), (6, 4)], 24), common([], 5), common([()], 1)
     ((4, 4, 4), (24,), (5,), ())
     """
-    if length == 1:
+    if length <= 1:
         return ()
     steps = {math.prod(group[i:]) for group in groups for i in range(len(group) + 1)} | {1, length}
     ordered = sorted(steps, reverse=True)

@@ -71,7 +71,7 @@ def cut(call: Call) -> Result:
     return [boxes.pick(dim, p).reshape(tuple(o.shape)) for p, o in zip(places, call.outputs, strict=True)]
 
 
-CUTS = ("slice", "select", "unbind", "split", "split_with_sizes")
+CUTS = ("slice", "select", "unbind", "split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes")
 ORDERS = ("permute", "transpose", "t")
 SAME_ORDER = (
     "view", "_unsafe_view", "_reshape_alias", "unsqueeze", "squeeze", "alias", "detach", "lift_fresh", "clone",

@@ -142,7 +142,7 @@ def convolution(call: Call) -> Result:
             if (kernel, *setting) != (1, 1, 0, 1):
                 grouped = grouped.take(3 + i, taps(sizes[i], call.shape[2 + i], kernel, *setting))
         spread = (batch, groups, call.shape[1] // groups, *call.shape[2:])
-        items.append(around([grouped], spread).reshape(call.shape))
+        items.append(around([grouped.slim()], spread).reshape(call.shape))
     items += [b.everywhere(call.shape) for name in ("weight", "bias") if (b := call.boxes(name)) is not None]
     return around(items, call.shape)
 
@@ -198,7 +198,7 @@ def resized(call: Call) -> Result:
         scales = [v for v in settings if not isinstance(v, bool)]
         flags = [v for v in settings if isinstance(v, bool)]
         own = scales[i] if len(scales) == dims else None
-        taps = resize_taps(call.operator, before, after, (*flags, own, *[None] * (dims - 1)))
+        taps = resize_taps(call.operator, before, after, (*flags, *[None] * (dims - 1), own))
         boxes = boxes.take(boxes.rank - dims + i, taps)
     return boxes if all(a == b for a, b in sizes) else boxes.noted(call.note(SIZED))
 

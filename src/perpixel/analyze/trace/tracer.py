@@ -7,7 +7,7 @@ with those of one random image instead.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.weak import WeakIdKeyDictionary
 
-from perpixel.analyze.dry_run import blank, dry_run, eval_mode, weights_without_values
+from perpixel.analyze.dry_run import (
+    blank,
+    dry_run,
+    eval_mode,
+    kind,
+    named_tensors,
+    watched,
+    weights_without_values,
+)
 from perpixel.analyze.trace.boxes import Boxes, TooLargeError, image_boxes
 from perpixel.analyze.trace.calls import Call, Rule
 from perpixel.analyze.trace.moves import assumed, put_back
@@ -124,6 +132,7 @@ class Tracer(TorchDispatchMode):
         except TooLargeError:
             found = assumed(call)
         listed = [found] * len(call.outputs) if found is None or isinstance(found, Boxes) else list(found)
+        listed = [boxes if output.numel() else None for boxes, output in zip(listed, call.outputs, strict=True)]
         for boxes, output in zip(listed, call.outputs, strict=True):
             assert boxes is None or boxes.shape == tuple(output.shape), (call.name, boxes.shape, output.shape)
         return listed
@@ -201,7 +210,7 @@ def without_values(model: nn.Module, size: Size, in_channels: int, in_eval: bool
     weights = weights_without_values(model)
     real = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     tracer = Tracer(model, {t: real[name] for name, t in weights.items() if not real[name].is_meta})
-    image = blank(size, in_channels)
+    image = blank(model, size, in_channels)
     tracer.known[image] = Known(image_boxes(in_channels, *size), 0)
     with recording(model, tracer) as outputs, tracer:
         dry_run(model, image, in_eval, weights)
@@ -209,8 +218,8 @@ def without_values(model: nn.Module, size: Size, in_channels: int, in_eval: bool
 
 
 def with_values(model: nn.Module, size: Size, in_channels: int, in_eval: bool) -> Trace:
-    like = next((t for t in model.parameters() if t.is_floating_point()), torch.zeros(()))
-    image = torch.randn(1, in_channels, *size, generator=torch.Generator().manual_seed(0)).to(like)
+    like = next(model.parameters(), torch.zeros(()))
+    image = torch.randn(1, in_channels, *size, generator=torch.Generator().manual_seed(0)).to(like.device, kind(model))
     tracer = Tracer(model, {})
     tracer.known[image] = Known(image_boxes(in_channels, *size), 0)
     with torch.no_grad(), eval_mode(model, in_eval), recording(model, tracer) as outputs, tracer:
@@ -231,22 +240,5 @@ def recording(model: nn.Module, tracer: Tracer) -> Iterator[dict[str, list[Boxes
         for key, tensor in named_tensors(name, output):
             outputs.setdefault(key, []).append(tracer.boxes_of(tensor))
 
-    with ExitStack() as hooks:
-        for name, module in model.named_modules():
-            before = module.register_forward_pre_hook(lambda m, _, n=name: enter(n, m))
-            after = module.register_forward_hook(lambda _m, _i, output, n=name: leave(n, output))
-            hooks.callback(before.remove)
-            hooks.callback(after.remove)
+    with watched(model, enter, leave):
         yield outputs
-
-
-def named_tensors(name: str, output: Any) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of what a module returned, each with its name."""
-    if isinstance(output, Tensor):
-        yield name, output
-    elif isinstance(output, Mapping):
-        for key, value in output.items():
-            yield from named_tensors(f"{name}[{key}]" if name else str(key), value)
-    elif isinstance(output, (list, tuple)):
-        for index, value in enumerate(output):
-            yield from named_tensors(f"{name}[{index}]", value)

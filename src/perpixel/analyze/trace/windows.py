@@ -82,7 +82,8 @@ def resize_taps(resize: Any, inputs: int, outputs: int, settings: tuple[Any, ...
 
     Args:
         resize: an operator such as `torch.ops.aten.upsample_bilinear2d.default`.
-        settings: what comes behind the output size among its arguments, for one dimension.
+        settings: what comes behind the output size among its arguments, where the last dimension alone is resized. (Along
+            others, smoothing ones go wrong for a map of one column; seen with PyTorch 2.15.)
 
     Channel c of what is resized is 1 at inputs c, c + n, c + 2n and so on, where n is more than any output reads: which
     of these an output reads is that next to where it lies itself.
@@ -93,7 +94,7 @@ def resize_taps(resize: Any, inputs: int, outputs: int, settings: tuple[Any, ...
     dims = 1 if "1d" in str(resize) else 3 if "3d" in str(resize) else 2
     ones, apart = [1] * (dims - 1), min(inputs, 16 * (2 + inputs // outputs))
     combs = torch.eye(apart, dtype=torch.float64, device="cpu").repeat(1, -(-inputs // apart))[:, :inputs]
-    weights = resize(combs.reshape(1, apart, inputs, *ones), [outputs, *ones], *settings).view(apart, outputs)
+    weights = resize(combs.reshape(1, apart, *ones, inputs), [*ones, outputs], *settings).view(apart, outputs)
     which = taps_of(weights.T.abs() > LEAST)
     nearby = (np.arange(outputs)[:, None] + 0.5) * inputs / outputs - 0.5
     places = which + apart * np.round((nearby - which) / apart).astype(np.int64)
