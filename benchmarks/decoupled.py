@@ -16,6 +16,7 @@ mIoU is perpixel.ConfusionMatrix's over the val windows. What it gave is in deco
 
 import argparse
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -23,16 +24,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from perpixel import ConfusionMatrix
+from perpixel.bundle import BundleInfo, Preprocessing
 from perpixel.core import IGNORE
+from perpixel.core.reporter import Plain
 from perpixel.data.scenes import SCENES, make_scene
-from perpixel.infer.preprocessing import Preprocessing
+from perpixel.labels import Taxonomy
 from perpixel.layers.unpool import max_pool
 from perpixel.models.backbones.vgg import vgg16_stages
 from perpixel.models.deconvnet import NORM_EPS
 from perpixel.models.decouplednet import DecoupledNet, Segmentation
-from perpixel.train.decoupled import SGD, Decoupled, descend, train_classifier, train_segmentation
-from perpixel.train.decoupled_samples import Strong, Weak, around, choose, classes_of, subset
-from perpixel.train.recipe import OptimiserPart
+from perpixel.train.objective import Place
+from perpixel.train.objectives.decoupled import Batch, Classes, Masks, Setup
+from perpixel.train.objectives.decoupled_job import decoupled_recipe
+from perpixel.train.objectives.decoupled_samples import Strong, Weak, around, choose, classes_of, subset
+from perpixel.train.recipe import Recipe
+from perpixel.train.run import fit
 
 CLASSES = ("building", "tree", "vehicle", "person")
 K, SIDE, SCENE, LEAST, WINDOWS = len(CLASSES) + 1, 64, (192, 256), 0.02, 12
@@ -84,27 +90,45 @@ class Supervised(nn.Module):
         return {"logits": self.segmentation(x, (x.shape[-2], x.shape[-1]), kept)}
 
 
-def supervised(strong: Strong, how: Decoupled) -> nn.Module:
-    """Trained on the masks alone, on the same windows as stage 2 has."""
-    torch.manual_seed(how.seed)
-    model, rng = Supervised().train(), np.random.default_rng((how.seed, 2))
-    present = presence(strong)
+class MasksAtOnce:
+    """The objective of the supervised way: the same windows as stage 2 has, all classes at once."""
 
-    def sample() -> tuple[Tensor, Tensor]:
-        i = rng.integers(len(strong.images))
-        return around(strong.images[i], strong.labels[i], subset(present[i], rng), how.size, rng)
+    name, judged = "supervised", 0
 
-    def loss() -> Tensor:
-        images, targets = (torch.stack(x) for x in zip(*(sample() for _ in range(how.batch_size)), strict=True))
-        logits = model(PREPROCESSING.normalise(images))["logits"]
-        return F.cross_entropy(logits, targets.long(), ignore_index=IGNORE)
+    def __init__(self, network: nn.Module, strong: Strong, recipe: Recipe) -> None:
+        self.network, self.strong, self.recipe, self.samples = network, strong, recipe, len(strong.images)
+        self.present = presence(strong)
 
-    descend(model, loss, sum(how.steps), how.optimisers[1], "supervised", say)
-    return model
+    def batches(self, first: int, last: int, place: Place) -> Iterator[Batch]:
+        size = self.recipe.data.crop
+        for number in range(first, last):
+            drawn = []
+            for n in range(number * self.recipe.batch_size, (number + 1) * self.recipe.batch_size):
+                rng = np.random.default_rng((self.recipe.seed, 2, n))
+                i = int(rng.integers(self.samples))
+                drawn.append(
+                    around(self.strong.images[i], self.strong.labels[i], subset(self.present[i], rng), size, rng)
+                )
+            images, labels = zip(*drawn, strict=True)
+            yield Batch(torch.stack(images), torch.empty(0), torch.stack(labels), ("windows",))
+
+    def inputs(self, batch: Batch, device: torch.device) -> tuple[Tensor]:
+        return (PREPROCESSING.normalise(batch.image.to(device)),)
+
+    def loss(self, output: dict[str, Tensor], batch: Batch) -> Tensor:
+        return F.cross_entropy(output["logits"], batch.labels.long(), ignore_index=IGNORE)
 
 
-def fresh(how: Decoupled) -> DecoupledNet:
-    torch.manual_seed(how.seed)
+def setup(model: DecoupledNet, recipe: Recipe) -> Setup:
+    """What both stages share."""
+    classes = Taxonomy.of(["background", *CLASSES]).to_dict()
+    return Setup(
+        model, PREPROCESSING, recipe, BundleInfo(network="decouplednet", taxonomy=classes, preprocessing=PREPROCESSING)
+    )
+
+
+def fresh(seed: int) -> DecoupledNet:
+    torch.manual_seed(seed)
     return DecoupledNet(K, width=WIDTH, window=WINDOW, batch_norm=True)
 
 
@@ -153,33 +177,38 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", default=["decoupled", "masks alone", "supervised"])
     given = parser.parse_args()
     torch.set_num_threads(1)
-    optimisers = (OptimiserPart(lr=1e-3), SGD.model_copy(update={"lr": 0.1}))
-    how = Decoupled(size=(SIDE, SIDE), steps=tuple(given.steps), batch_size=8, optimisers=optimisers, seed=given.seed)
+    masks = decoupled_recipe().changed(
+        {"data.crop": [SIDE, SIDE], "batch_size": 8, "optimiser.lr": 0.1, "steps": given.steps[1], "seed": given.seed}
+    )
+    classes = masks.changed({"optimiser": {"lr": 1e-3, "ema": None}, "steps": given.steps[0]})
+    at_once = masks.changed({"steps": sum(given.steps)})
     train, val = windows("train", given.scenes), windows("val", given.val)
     weak = Weak(train.images, presence(train))
     shares = ", ".join(f"{name} {x:.2f}" for name, x in zip(CLASSES, weak.present.float().mean(0), strict=True))
     say(f"{len(train.images)} train and {len(val.images)} val windows; share of windows that show it: {shares}")
-    taught = fresh(how)
+    taught = fresh(given.seed)
     if "decoupled" in given.ways:
-        train_classifier(taught, PREPROCESSING, weak, how, say)
+        fit(Classes(setup(taught, masks), weak), classes, Plain())
         say(classified(taught, val))
-    for masks in given.masks:
-        taken = choose(weak.present, masks, np.random.default_rng(given.seed))
+    for count in given.masks:
+        taken = choose(weak.present, count, np.random.default_rng(given.seed))
         strong = Strong([train.images[i] for i in taken], [train.labels[i] for i in taken])
-        say(f"{masks} masks a class: {len(taken)} windows")
+        say(f"{count} masks a class: {len(taken)} windows")
         if "decoupled" in given.ways:
-            model = fresh(how)
+            model = fresh(given.seed)
             model.load_state_dict(taught.state_dict())
-            model.classifier.requires_grad_(False)
-            train_segmentation(model, PREPROCESSING, strong, how, say)
-            report("decoupled", masks, model, val)
+            fit(Masks(setup(model, masks), strong), masks, Plain())
+            report("decoupled", count, model, val)
         if "masks alone" in given.ways:
-            model = fresh(how)
-            train_classifier(model, PREPROCESSING, Weak(strong.images, presence(strong)), how, say)
-            train_segmentation(model, PREPROCESSING, strong, how, say)
-            report("masks alone", masks, model, val)
+            model = fresh(given.seed)
+            fit(Classes(setup(model, masks), Weak(strong.images, presence(strong))), classes, Plain())
+            fit(Masks(setup(model, masks), strong), masks, Plain())
+            report("masks alone", count, model, val)
         if "supervised" in given.ways:
-            report("supervised", masks, supervised(strong, how), val)
+            torch.manual_seed(given.seed)
+            network = Supervised()
+            fit(MasksAtOnce(network, strong, at_once), at_once, Plain())
+            report("supervised", count, network, val)
 
 
 if __name__ == "__main__":

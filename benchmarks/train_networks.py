@@ -20,8 +20,8 @@ import torch
 import perpixel
 from perpixel.cli.train import assignments
 from perpixel.core.files import write_text
+from perpixel.core.reporter import Plain
 from perpixel.train import load_recipe, train
-from perpixel.train.progress import Plain
 from perpixel.train.recipe import Recipe, default_recipe
 
 

@@ -20,7 +20,7 @@ TEXT = PAGE.read_text(encoding="utf-8")
 PICTURES = ROOT / "docs" / "images" / "lecture"
 NETWORKS = """fcn32s fcn16s fcn8s fcn8s_at_once unet deconvnet segnet segnet_basic bayesian_segnet_basic multi_scale
     dilated_frontend dilation8 drn_a_50 drn_b_26 drn_c_26 drn_c_42 drn_d_22 drn_d_38 drn_d_105 parsenet pspnet encnet
-    enet erfnet fast_scnn deeplabv3 deeplabv3plus hrnet_w18 hrnet_w48 fpn fcn deformable_deeplab decouplednet
+    enet erfnet fast_scnn deeplabv3 deeplabv3plus hrnet_w18 hrnet_w48 fpn fcn_resnet deformable_deeplab decouplednet
     segformer""".split()
 PAPERS = (
     "ENet",

@@ -8,16 +8,9 @@ from pathlib import Path
 import pytest
 
 import perpixel
-from perpixel.analyze.table import (
-    MEASURED,
-    Measurement,
-    camvid,
-    markdown,
-    measure_network,
-    paper,
-    read_measured,
-    read_networks,
-)
+from perpixel.analyze.table import measure_network, paper
+from perpixel.cli.networks import camvid, markdown
+from perpixel.core.networks import MEASURED, Measurement, read_measured, read_networks
 from perpixel.models import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,9 +15,10 @@ from PIL import Image
 
 import perpixel
 from perpixel import cli
+from perpixel.bundle import BundleInfo, save_bundle
 from perpixel.core.image import read_mask
 from perpixel.data.scenes import write_scenes
-from perpixel.infer import BundleInfo, load, save_bundle
+from perpixel.infer import load
 from perpixel.labels import Taxonomy
 from perpixel.models import MODELS, build
 from perpixel.train import Interrupted, load_recipe
@@ -161,8 +162,8 @@ def test_users_faults_are_one_line(run: Perpixel, bundle: Path, scenes: Path, tm
         (["train", scenes, "--epochs", "0"], "epochs"),
         (["train", scenes, "--epochs", "1", "--minutes", "1"], "epochs and minutes"),
         (["train", "--resume", nowhere], "recipe.yaml"),
-        (["train", scenes, "--resume", nowhere], "leave out DATA"),
-        (["train", "--resume", nowhere, "--epochs", "3"], "leave out"),
+        (["train", scenes, "--resume", nowhere], "recipe.yaml"),
+        (["train", "--resume", nowhere, "--seed", "1"], "leave out the other options"),
         ([*small, "--out", a_file / "run"], "x.png"),
         (["evaluate", nowhere, scenes], "nowhere"),
         (["evaluate", bundle, nowhere], "nowhere"),
@@ -388,7 +389,8 @@ def test_decoupled_trains_on_few_masks_and_on_images_without(run: Perpixel, scen
     out = tmp_path / "run"
     done = run("decoupled", scenes, "--out", out, "--labels", tmp_path / "labels.csv", *small, *short)
     assert done.status == 0, done.err
-    assert f"next: perpixel evaluate {out} {scenes}" in done.out
+    assert f"the model is {out}/best" in done.out
+    assert (out / "report.html").is_file()
     assert run("evaluate", out, scenes).status == 0
     again = run("decoupled", scenes, "--out", out, *small, *short)
     assert (again.status, again.err.count("\n")) == (2, 1)

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from perpixel.bundle import Preprocessing
 from perpixel.core.errors import UserError
-from perpixel.infer import Predictor, Preprocessing
+from perpixel.infer import Predictor
 from perpixel.labels import Taxonomy
-from perpixel.train.plan import make_plan
 from perpixel.train.recipe import default_recipe
+from perpixel.train.setup import set_up
 
 
 class Constant(nn.Module):
@@ -54,8 +55,8 @@ def test_a_plan_takes_back_half_of_the_logarithm_of_its_weights(tmp_path) -> Non
 
     write_scenes(tmp_path, train=3, val=1, size=(32, 48))
     recipe = default_recipe("fast_scnn").changed({"data.path": str(tmp_path), "loss.class_weights": [1, 4] + [1] * 6})
-    plan = make_plan(recipe)
+    plan = set_up(recipe)
     assert plan.logit_bias == pytest.approx((0.0, -0.5 * math.log(4), *[0.0] * 6))
     assert plan.preprocessing.scale == 1.5
     assert plan.bundle_info({}, {}).logit_bias == plan.logit_bias
-    assert make_plan(recipe.changed({"loss.logit_adjustment": 0})).logit_bias == ()
+    assert set_up(recipe.changed({"loss.logit_adjustment": 0})).logit_bias == ()

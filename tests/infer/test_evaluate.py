@@ -8,9 +8,11 @@ import pytest
 from PIL import Image
 from torch import nn
 
+from perpixel.bundle import Preprocessing
 from perpixel.core.errors import UserError
+from perpixel.core.reporter import Silent
 from perpixel.data.folders import Sample
-from perpixel.infer import Predictor, Preprocessing, evaluate
+from perpixel.infer import Predictor, evaluate
 from perpixel.labels import Taxonomy
 
 SIZES = [(20, 30), (17, 11), (40, 40), (1, 9)]
@@ -131,16 +133,20 @@ def test_a_bad_file_is_named(predictor: Predictor, samples: list[Sample]) -> Non
 
 
 def test_progress_tells_and_may_stop(predictor: Predictor, samples: list[Sample]) -> None:
-    told: list[tuple[int, int]] = []
-    evaluate(predictor, samples, DATA, ("confusion",), progress=lambda done, total: told.append((done, total)))
-    assert told == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
-
     class Stop(Exception):
         pass
 
-    def stop(done: int, _: int) -> None:
-        if done == 2:
-            raise Stop
+    class Told(Silent):
+        def __init__(self, last: int) -> None:
+            self.last, self.heard = last, []
 
+        def step(self, done: int, total: int, text: str = "") -> None:
+            self.heard.append((done, total))
+            if done == self.last:
+                raise Stop
+
+    told = Told(last=5)
+    evaluate(predictor, samples, DATA, ("confusion",), report=told)
+    assert told.heard == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
     with pytest.raises(Stop):
-        evaluate(predictor, samples, DATA, ("confusion",), progress=stop)
+        evaluate(predictor, samples, DATA, ("confusion",), report=Told(last=2))

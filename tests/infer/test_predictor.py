@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 from torch import nn
 
+from perpixel.bundle import Preprocessing
 from perpixel.core.errors import UserError
 from perpixel.core.image import read_image, read_mask
-from perpixel.infer import Prediction, Predictor, Preprocessing, load
+from perpixel.infer import Prediction, Predictor, load
 from perpixel.infer.predictor import display_image, legend, pick_device
 from perpixel.labels import Taxonomy
 from perpixel.models import build

@@ -7,11 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
+from perpixel.bundle import Preprocessing
 from perpixel.core.errors import UserError
-from perpixel.infer import Predictor, Preprocessing
+from perpixel.infer import Predictor
+from perpixel.infer.monte_carlo import RunningMoments
 from perpixel.labels import Taxonomy
 from perpixel.models import build
-from perpixel.models.monte_carlo import RunningMoments
 
 
 @pytest.fixture(scope="module")

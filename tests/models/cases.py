@@ -10,6 +10,7 @@ class Case:
 
     `small` are the options of a variant quick enough for the tests of behaviour; without it the case is only counted.
     `like` names a network of the same file with other numbers of layers: its behaviour is tested in this one's place.
+    `backbone` is whether a part of it is trained before, as a classifier: see `backbone_names`.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Case:
     options: dict[str, Any] = field(default_factory=dict)
     small: dict[str, Any] | None = None
     like: str | None = None
+    backbone: bool = True
 
     def __str__(self) -> str:
         return "-".join([self.name, str(self.num_classes), *(f"{key}={value}" for key, value in self.options.items())])
@@ -68,7 +70,7 @@ def drn(name: str, classifier: int, channels: int = 512, **case: Any) -> Case:
 
 CASES = (
     Case("bayesian_segnet", 11, 29_449_355, SEGNET, small={"width": 8}),
-    Case("bayesian_segnet_basic", 11, 1_416_587, SEGNET, small={"width": 16}),
+    Case("bayesian_segnet_basic", 11, 1_416_587, SEGNET, small={"width": 16}, backbone=False),
     Case("deconvnet", 21, 251_805_653, DECONVNET, small={"width": 8}),
     Case("decouplednet", 21, 173_107_906 + 134_342_484, DECOUPLED, small={"width": 8}),
     Case("deeplabv3", 21, 39_638_869, TORCHVISION),
@@ -85,9 +87,9 @@ CASES = (
     Case("deformable_deeplab", 19, 44_637_267, DEFORMABLE, options={"deformable": False}),
     Case("dilated_frontend", 21, 134_346_581, FRONTEND),
     Case("dilated_frontend", 11, 134_305_611, FRONTEND, small={"width": 4}),
-    Case("dilated_resnet", 19, 23_508_032 + 2_049 * 19, "ResNet-50 without its classifier 23,508,032, 2,049 a class"),
+    Case("drn_timm", 19, 23_508_032 + 2_049 * 19, "ResNet-50 without its classifier 23,508,032, 2,049 a class"),
     Case(
-        "dilated_resnet",
+        "drn_timm",
         19,
         11_176_512 + 513 * 19,
         "ResNet-18 without its classifier 11,176,512, 513 a class",
@@ -142,10 +144,10 @@ CASES = (
     Case("fast_scnn", 11, 1_137_019, "Tramac/Fast-SCNN-pytorch", options=TRAMAC_EXACTLY),
     Case("fast_scnn", 19, 1_138_051 - 256 + 19_123, TRAMAC, options={"aux": True}),
     Case("fast_scnn", 11, 1_137_019 - 256 + 18_859, TRAMAC, options={"aux": True}, small={"aux": True}),
-    Case("fcn", 21, 32_957_013, TORCHVISION, small={"width": 8}),
-    Case("fcn", 21, 35_322_218, TORCHVISION, options={"aux": True}, small={"width": 8, "aux": True}),
-    Case("fcn", 21, 51_949_141, TORCHVISION, options={"depth": 101}),
-    Case("fcn", 21, 54_314_346, TORCHVISION, options={"depth": 101, "aux": True}),
+    Case("fcn_resnet", 21, 32_957_013, TORCHVISION, small={"width": 8}),
+    Case("fcn_resnet", 21, 35_322_218, TORCHVISION, options={"aux": True}, small={"width": 8, "aux": True}),
+    Case("fcn_resnet", 21, 51_949_141, TORCHVISION, options={"depth": 101}),
+    Case("fcn_resnet", 21, 54_314_346, TORCHVISION, options={"depth": 101, "aux": True}),
     Case("fcn16s", 21, 134_815_994, FCN, small={"width": 4}),
     Case("fcn32s", 21, 136_152_917, FCN, small={"width": 4}),
     Case("fcn8s", 21, 134_489_759, FCN, small={"width": 4}),
@@ -195,7 +197,15 @@ CASES = (
     Case("segformer", 150, 84_708_694, SEGFORMER, options={"variant": "b5"}),
     Case("segnet", 11, 29_449_355, SEGNET, small={"width": 8}),
     Case("segnet", 11, 29_449_355, SEGNET, options={"packed_indices": False}),
-    Case("segnet_basic", 11, 1_416_587, SEGNET, small={"width": 16}),
-    Case("unet", 2, 31_030_658, UNET, in_channels=1, small={"width": 16}),
-    Case("unet", 11, 31_032_395, UNET, options={"padding": "same"}, small={"width": 16, "padding": "same"}),
+    Case("segnet_basic", 11, 1_416_587, SEGNET, small={"width": 16}, backbone=False),
+    Case("unet", 2, 31_030_658, UNET, in_channels=1, small={"width": 16}, backbone=False),
+    Case(
+        "unet",
+        11,
+        31_032_395,
+        UNET,
+        options={"padding": "same"},
+        small={"width": 16, "padding": "same"},
+        backbone=False,
+    ),
 )

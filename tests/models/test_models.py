@@ -12,6 +12,7 @@ from torch.export import Dim
 
 from perpixel.core.errors import UserError
 from perpixel.models import MODELS, build, model_options
+from perpixel.models.catalog import FORMER_NAMES
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests are no package
 from cases import CASES, Case
@@ -162,6 +163,32 @@ def test_constructors_say_every_option(name: str) -> None:
     assert [parameter.name for parameter in parameters[:2]] == ["num_classes", "in_channels"]
     assert all(parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for parameter in parameters)
     assert all(parameter.default is not inspect.Parameter.empty for parameter in parameters[1:])
+
+
+@pytest.mark.parametrize("case", {case.name: case for case in CASES}.values(), ids=lambda case: case.name)
+def test_the_backbone_is_declared(case: Case) -> None:
+    """Parts that exist, that have parameters, of which none lies in another, and that leave a head."""
+    with torch.device("meta"):
+        model = build(case.name, CLASSES, **(case.small or case.options))
+    names: tuple[str, ...] = model.backbone_names  # type: ignore[assignment]
+    assert isinstance(names, tuple)
+    inside = [{id(p) for p in model.get_submodule(name).parameters()} for name in names]
+    assert all(inside)
+    assert sum(map(len, inside)) == len(set().union(*inside)) < len(list(model.parameters()))
+    assert bool(names) == case.backbone
+
+
+@pytest.mark.parametrize("name", FORMER_NAMES)
+def test_a_former_name_builds_the_same_network(name: str) -> None:
+    assert name not in MODELS and FORMER_NAMES[name] in MODELS
+    assert model_options(name) == model_options(FORMER_NAMES[name])
+    with torch.device("meta"):
+        assert type(build(name, CLASSES)) is type(build(FORMER_NAMES[name], CLASSES))
+
+
+def test_no_former_name_is_lost() -> None:
+    """Names that a release had, and that bundles on disk may say."""
+    assert FORMER_NAMES == {"dilated_resnet": "drn_timm", "fcn": "fcn_resnet"}
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))

@@ -1,6 +1,5 @@
 """Encoders say what they return, and refuse in one line what they cannot do."""
 
-import huggingface_hub.constants
 import pytest
 import torch
 
@@ -54,10 +53,3 @@ def test_encoders_that_do_not_fit(name: str, message: str) -> None:
     with pytest.raises(UserError) as error:
         TimmEncoder(name)
     assert message in str(error.value)
-
-
-def test_weights_without_a_network(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(UserError, match=r"^The pretrained weights of resnet18 could not be had: .*pretrained=False\.$"):
-        TimmEncoder("resnet18", pretrained=True)

@@ -13,9 +13,10 @@ import torch
 import yaml
 from PIL import Image
 
+from perpixel.bundle import BundleInfo, save_bundle
 from perpixel.core.errors import UserError
 from perpixel.core.image import read_image
-from perpixel.infer import BundleInfo, load, save_bundle
+from perpixel.infer import load
 from perpixel.labels import Taxonomy
 from perpixel.models import build
 from perpixel.report import write_report
@@ -242,7 +243,7 @@ def test_users_words_are_escaped(run: Path, page: Page) -> None:
 def test_history_and_facts(page: Page) -> None:
     assert page.row("2", 5) == ["2", "1.0", "-", "0.1250", "0.5000"]
     loss, rate, val = (a["aria-label"] for a in page.all("svg")[:3])
-    assert loss == "training loss over 3 steps: from 2 to 1"  # the step with NaN is left out
+    assert loss == "training loss to step 3: from 2 to 1"  # the step with NaN is left out
     assert rate.endswith("from 0.001 to 0.0001")
     assert val.endswith("best 0.2500")
     assert "perpixel train 'a<b'" in page.text["headline"]

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
+from perpixel.bundle import BundleInfo, Preprocessing, load_bundle, read_info, save_bundle
 from perpixel.core.errors import UserError
-from perpixel.infer.bundle import BundleInfo, load_bundle, read_info, save_bundle
 from perpixel.labels import Taxonomy
 from perpixel.models import build
 from perpixel.train import Recipe, load_recipe, resume, train
 from perpixel.train.initial import start_from
-from perpixel.train.plan import make_plan
+from perpixel.train.setup import set_up
 
 
 class Lines:
@@ -116,14 +116,16 @@ def test_pixels_are_as_the_first_weights_expect_them(tiny: Recipe, tmp_path: Pat
     mean, std = (104.00699 / 255, 116.66877 / 255, 122.67892 / 255), (1 / 255,) * 3
     first, _ = bundle(tmp_path / "bgr", "fast_scnn", num_classes=8, dropout=0.3)
     save_bundle(
-        first, load_bundle(first)[0], read_info(first).model_copy(update={"mean": mean, "std": std, "bgr": True})
+        first,
+        load_bundle(first)[0],
+        read_info(first).model_copy(update={"preprocessing": Preprocessing(3, mean, std, bgr=True)}),
     )
-    plan = make_plan(tiny.changed({"init": str(first)}))
+    plan = set_up(tiny.changed({"init": str(first)}))
     assert plan.preprocessing.bgr and plan.preprocessing.mean == mean and plan.preprocessing.std == std
-    assert plan.bundle_info({}, {}).bgr
-    again = make_plan(load_recipe_of(plan.recipe, tmp_path))
+    assert plan.bundle_info({}, {}).preprocessing.bgr
+    again = set_up(load_recipe_of(plan.recipe, tmp_path))
     assert again.preprocessing == plan.preprocessing
-    other = make_plan(tiny.changed({"init": str(first), "data.mean": [0.5] * 3, "data.std": [0.5] * 3}))
+    other = set_up(tiny.changed({"init": str(first), "data.mean": [0.5] * 3, "data.std": [0.5] * 3}))
     assert not other.preprocessing.bgr
 
 

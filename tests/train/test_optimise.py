@@ -171,6 +171,8 @@ def test_adam_adds_the_decay_to_the_gradient_and_adamw_does_not() -> None:
 
 
 class Headed(nn.Module):
+    backbone_names = ("backbone",)
+
     def __init__(self) -> None:
         super().__init__()
         self.backbone = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1))
@@ -203,6 +205,33 @@ def test_networks_have_a_backbone_and_a_head(name: str) -> None:
     assert sizes[1.0] > sizes[10.0] or name == "encnet"
 
 
-def test_no_backbone_no_head() -> None:
-    with pytest.raises(UserError, match="head_lr"):
-        make_optimiser(nn.Linear(2, 2), part(head_lr=10))
+def test_the_backbone_is_what_the_network_declares_and_no_name() -> None:
+    """A part that only sounds like a backbone is a head, and so is what a declared name merely begins like."""
+    model = Headed()
+    model.backbone2 = nn.Conv2d(1, 1, 1, bias=False)
+    model.head = nn.Sequential()
+    model.head.encoder = nn.Conv2d(1, 1, 1, bias=False)
+    rates = {
+        id(p): group["factor"]
+        for group in make_optimiser(model, part(head_lr=10)).param_groups
+        for p in group["params"]
+    }
+    found = {name: rates[id(p)] for name, p in model.named_parameters()}
+    assert {name for name, rate in found.items() if rate == 10} == {"backbone2.weight", "head.encoder.weight"}
+    assert len(found) == 6
+
+
+def test_a_network_around_a_network_has_its_backbone() -> None:
+    with torch.device("meta"):
+        model = build("multi_scale", num_classes=4, network="pspnet")
+        optimiser = make_optimiser(model, part(head_lr=10, decay="all"))
+    slow, fast = (sum(p.numel() for p in group["params"]) for group in optimiser.param_groups)
+    assert slow == 23_631_808  # ResNet-50 without its classifier, with the deep stem
+    assert slow + fast == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", ["unet", None])
+def test_no_backbone_no_head(name: str | None) -> None:
+    model = build(name, num_classes=2, width=4) if name else nn.Linear(2, 2)
+    with pytest.raises(UserError, match="head_lr 10: this network declares no backbone; use 1"):
+        make_optimiser(model, part(head_lr=10))

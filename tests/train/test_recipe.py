@@ -161,3 +161,11 @@ def test_the_recipes_that_come_along() -> None:
         assert recipe.model.name in MODELS
         assert recipe.data.path == ""
         assert file.read_text().startswith("#")  # what it is, the command, the result
+
+
+def test_what_is_given_stays_as_it_was() -> None:
+    """A key that reaches into a group given before it changes the recipe, not the caller's group."""
+    group = {"lr": 0.5}
+    recipe = Recipe().changed({"optimiser": group, "optimiser.power": 2.0})
+    assert (recipe.optimiser.lr, recipe.optimiser.power) == (0.5, 2.0)
+    assert group == {"lr": 0.5}

@@ -11,12 +11,14 @@ import pytest
 import torch
 
 from perpixel.core.errors import UserError
+from perpixel.data.loader import TrainingSet
 from perpixel.infer import evaluate, load
-from perpixel.train import Interrupted, Recipe, load_recipe, resume, train
-from perpixel.train import loop as module
+from perpixel.train import Interrupted, Recipe, load_recipe, loop, resume, train
+from perpixel.train import run as run_module
 from perpixel.train.checkpoint import load_checkpoint
+from perpixel.train.state import State
 
-TIMING = ("seconds", "images_per_second")
+TIMING = ("seconds", "images_per_second", "clock", "judged_at", "row_at")
 
 
 class Told:
@@ -167,7 +169,7 @@ def test_killed_without_a_word(whole: Path, tiny: Recipe, tmp_path: Path, monkey
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        at_call(patch, module._Run, "_step", 5, crash)
+        at_call(patch, State, "step", 5, crash)
         with pytest.raises(MemoryError):
             train(tiny, tmp_path / "run")
     told = Told()
@@ -213,9 +215,6 @@ def test_a_finished_run_stays_as_it_is(whole: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_resumed(tmp_path: Path, tiny: Recipe) -> None:
     with pytest.raises(UserError, match=r"no recipe.yaml"):
         resume(tmp_path / "nothing")
-    tiny.save(tmp_path / "recipe.yaml")
-    with pytest.raises(UserError, match="no checkpoint"):
-        resume(tmp_path)
 
 
 def test_another_network_in_the_recipe(tiny: Recipe, tmp_path: Path) -> None:
@@ -226,45 +225,107 @@ def test_another_network_in_the_recipe(tiny: Recipe, tmp_path: Path) -> None:
         resume(tmp_path)
 
 
-# --minutes
-
-
-@pytest.fixture
-def seconds_are_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock that ticks once each time it is read: a measured step takes one second, wherever the test runs."""
-    ticks = iter(range(10**9))
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
-
-
-def test_minutes_become_steps_that_anyone_can_repeat(tiny: Recipe, tmp_path: Path, seconds_are_steps: None) -> None:
-    told = Told()
-    trained = train(tiny.changed({"minutes": 0.55}), tmp_path / "measured", told)
-    recipe = load_recipe(tmp_path / "measured" / "recipe.yaml")
-    assert recipe.minutes is None
-    assert recipe.steps == trained.steps == len(told.steps)
-    assert 4 <= trained.steps < 33
-    assert any(f"are {trained.steps} steps" in line for line in told.lines)
-    train(recipe, tmp_path / "repeated")
-    assert_equal(tmp_path / "repeated", tmp_path / "measured")
-
-
-@pytest.mark.parametrize("nth", [1, 4])
-def test_interrupted_while_measuring(
-    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds_are_steps: None, nth: int
+@pytest.mark.parametrize("again", [True, False])
+def test_stopped_before_the_first_checkpoint_it_begins_again(
+    whole: Path, tiny: Recipe, tmp_path: Path, again: bool
 ) -> None:
-    recipe = tiny.changed({"minutes": 0.5})
+    """The plug was pulled after recipe.yaml and before last/: both ways to go on take the folder."""
+    told = Told()
+    tiny.save(tmp_path / "recipe.yaml")
+    if again:
+        train(tiny, tmp_path, told)
+    else:
+        resume(tmp_path, told)
+    assert told.steps == list(range(1, 8))
+    assert_equal(tmp_path, whole)
+
+
+def test_interrupted_while_the_data_is_read(
+    whole: Path, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
-        at_call(patch, module._Run, "_step", nth, terminate)
+        at_call(patch, TrainingSet, "keep_in_memory", 1, terminate)
         with pytest.raises(Interrupted):
-            train(recipe, tmp_path / "run")
-    assert load_recipe(tmp_path / "run" / "recipe.yaml").minutes == 0.5
-    state = load_checkpoint(tmp_path / "run")[0].state
-    assert (state["step"], state["steps"]) == (0, 0)
-    trained = resume(tmp_path / "run")
-    fixed = load_recipe(tmp_path / "run" / "recipe.yaml")
-    assert fixed.steps == trained.steps
-    train(fixed, tmp_path / "repeated")
-    assert_equal(tmp_path / "run", tmp_path / "repeated")
+            train(tiny, tmp_path / "run")
+    resume(tmp_path / "run")
+    assert_equal(tmp_path / "run", whole)
+
+
+def test_two_trainings_do_not_share_a_folder(tiny: Recipe, tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def another(step: int) -> None:
+        if step == 2:
+            with pytest.raises(UserError, match="another training is at work in this folder") as caught:
+                resume(tmp_path / "run")
+            said.append(str(caught.value))
+
+    train(tiny, tmp_path / "run", Doing(another))
+    assert len(said) == 1 and "\n" not in said[0]
+    assert not (tmp_path / "run" / ".lock").exists()
+
+
+# --minutes: by the clock
+
+
+class Doing(Told):
+    """Does something at each step."""
+
+    def __init__(self, do: Callable[[int], None]) -> None:
+        super().__init__()
+        self.do = do
+
+    def step(self, step: int, steps: int, text: str) -> None:
+        super().step(step, steps, text)
+        self.do(step)
+
+
+class Time:
+    """A clock that moves only when it is told to; each step of training takes `step` seconds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, step: Callable[[float], float]) -> None:
+        self.now = 0.0
+        real = State.step
+
+        def slow(state: State, *args: Any) -> float:
+            loss = real(state, *args)
+            self.now += step(self.now)
+            return loss
+
+        monkeypatch.setattr(State, "step", slow)
+        for module in (loop, run_module):
+            monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now))
+
+
+@pytest.mark.parametrize(
+    ("slower", "steps"), [(lambda now: 1.0, 33), (lambda now: 1.0 if now < 15 else 3.0, 21), (lambda now: 50.0, 1)]
+)
+def test_minutes_are_held_whatever_the_machine_does(
+    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slower: Callable[[float], float], steps: int
+) -> None:
+    """33 seconds: 33 steps of one; 15 of one and 6 of three; one, however long. The learning rate is near its end at the end."""
+    time = Time(monkeypatch, slower)
+    told = Told()
+    trained = train(tiny.changed({"minutes": 0.55, "optimiser.schedule": "cosine"}), tmp_path / "run", told)
+    assert trained.steps == len(told.steps) == steps
+    assert time.now == pytest.approx(33, abs=1.5) or steps == 1
+    rows = load_checkpoint(tmp_path / "run")[0].state["rows"]
+    rates = [row["lr"] for row in rows]
+    assert steps == 1 or rates[-1] < 0.1 * max(rates)
+    assert steps == 1 or 5 <= sum("val_mean_iou" in row for row in rows) <= 11
+    assert "val_mean_iou" in rows[-1]
+    assert load_recipe(tmp_path / "run" / "recipe.yaml").minutes == 0.55
+
+
+def test_minutes_go_on_after_an_interrupt(tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    time = Time(monkeypatch, lambda now: 1.0)
+    recipe = tiny.changed({"minutes": 0.25})
+    with pytest.raises(Interrupted):
+        train(recipe, tmp_path / "run", Told(6))
+    time.now += 1000  # the night in between does not count
+    told = Told()
+    assert resume(tmp_path / "run", told).steps == 15
+    assert told.steps == list(range(7, 16))
 
 
 def test_the_best_bundle_says_what_evaluate_finds(whole: Path, tiny: Recipe) -> None:

@@ -12,7 +12,7 @@ import typer
 
 import perpixel
 from perpixel.cli import check, convert, decoupled, demo, evaluate, models, predict, report, train
-from perpixel.core.errors import UserError
+from perpixel.core.errors import Interrupted, UserError
 
 INTERRUPTED = 75
 _OUTSIDE = (
@@ -74,9 +74,9 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output went away, as head does
         sys.exit(0)
+    except Interrupted:
+        sys.exit(INTERRUPTED)
     except Exception as error:
-        if type(error).__name__ == "Interrupted":
-            sys.exit(INTERRUPTED)
         if debug:
             traceback.print_exc()
         if isinstance(error, OSError) and error.errno in _OUTSIDE:

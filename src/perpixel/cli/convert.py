@@ -30,9 +30,9 @@ def weights(
     ] = False,
 ) -> None:
     """Turn a checkpoint of another code into a bundle that evaluate, predict and train take."""
+    from perpixel.bundle.convert import convert_weights
     from perpixel.cli.train import assignments
     from perpixel.core.errors import UserError
-    from perpixel.infer.convert import convert_weights
     from perpixel.models.ports import SOURCES
 
     if source == "?":

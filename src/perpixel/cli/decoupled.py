@@ -19,8 +19,15 @@ def decoupled(
         typer.Option("--from", metavar="RUN", help="Start from this run's or bundle's weights, where they fit."),
     ] = None,
     crop: Annotated[str, typer.Option(metavar="HxW", help="The size of training samples.")] = "320x320",
-    classifier_steps: Annotated[int, typer.Option(min=0, help="Of stage 1, which classes an image shows.")] = 10_000,
-    mask_steps: Annotated[int, typer.Option(min=0, help="Of stage 2, where a class is.")] = 7_500,
+    classifier_steps: Annotated[
+        int | None, typer.Option(min=0, help="Of stage 1, which classes an image shows (10,000 unless given).")
+    ] = None,
+    mask_steps: Annotated[
+        int | None, typer.Option(min=1, help="Of stage 2, where a class is (7,500 unless given).")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Train about so many minutes instead, half of them for each stage.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 16,
     classifier_lr: Annotated[float, typer.Option(help="The highest learning rate of stage 1 (AdamW).")] = 1e-3,
     mask_lr: Annotated[float, typer.Option(help="The highest learning rate of stage 2 (SGD).")] = 1e-2,
@@ -31,31 +38,40 @@ def decoupled(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the network, as width=16.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "auto",
+    report: Annotated[bool, typer.Option(help="Write report.html at the end.")] = True,
 ) -> None:
     """Train DecoupledNet: which classes an image shows, from many; where they are, from few masks (NIPS 2015).
 
-    The defaults are the paper's lengths, for a GPU. On a CPU make it narrow: --set width=16 --set batch_norm=true.
+    Ctrl-C saves a checkpoint; perpixel train --resume RUN goes on. The defaults are the paper's lengths, for a GPU. On a CPU
+    make it narrow: --set width=16 --set batch_norm=true.
     """
-    from perpixel.cli.train import assignments, size
+    from perpixel.cli.train import assignments, finish, size
     from perpixel.core.errors import UserError
-    from perpixel.train.decoupled import SGD, Decoupled, train_decoupled
-    from perpixel.train.image_labels import read_image_labels
-    from perpixel.train.recipe import OptimiserPart
+    from perpixel.core.reporter import for_user
+    from perpixel.train import train
+    from perpixel.train.objectives.decoupled_job import decoupled_recipe
 
-    if (out / "best").exists():
-        raise UserError(f"{out} holds a run already; give another folder with --out")
-    height, width = size(crop)
-    how = Decoupled(
-        masks_per_class=masks_per_class,
-        size=(height, width),
-        steps=(classifier_steps, mask_steps),
-        batch_size=batch_size,
-        least_share=least_share,
-        optimisers=(OptimiserPart(lr=classifier_lr), SGD.model_copy(update={"lr": mask_lr})),
-        options=assignments(set_ or []),
-        init=from_,
-        seed=seed,
-    )
-    done = train_decoupled(data, out, how, read_image_labels(labels) if labels else None, device=device)
-    print(f"model     {done.bundle}; next: perpixel evaluate {out} {data}, perpixel predict IMAGE --model {out}")
+    if minutes is not None and mask_steps is not None:
+        raise UserError("--minutes and --mask-steps both say how long stage 2 is; give one of them")
+    if classifier_steps is None and minutes is None:
+        classifier_steps = 10_000
+    given = {
+        "data.path": data,
+        "data.crop": size(crop),
+        "init": from_,
+        "minutes": minutes,
+        "steps": None if minutes else mask_steps or 7_500,
+        "batch_size": batch_size,
+        "seed": seed,
+        "optimiser.lr": mask_lr,
+        "decoupled.classifier_optimiser.lr": classifier_lr,
+        "decoupled.classifier_steps": classifier_steps,
+        "decoupled.masks_per_class": masks_per_class,
+        "decoupled.least_share": least_share,
+        "decoupled.image_labels": str(labels.resolve()) if labels else None,
+        "model.options": assignments(set_ or []),
+    }
+    recipe = decoupled_recipe().changed(given)
+    with for_user("step") as reporter:
+        trained = train(recipe, out, reporter)
+    finish(trained, report)

@@ -1,14 +1,16 @@
 """perpixel train: images and masks in, a run folder out."""
 
 import os
-from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from perpixel.core.errors import UserError
+
+if TYPE_CHECKING:
+    from perpixel.train import Trained
 
 
 def train(
@@ -36,19 +38,19 @@ def train(
     report: Annotated[bool, typer.Option(help="Write report.html at the end.")] = True,
 ) -> None:
     """Train a model. Ctrl-C saves a checkpoint and exits with 75; --resume RUN goes on."""
+    from perpixel.core.reporter import for_user
     from perpixel.train import default_recipe, load_recipe
     from perpixel.train import resume as resume_run
     from perpixel.train import train as train_run
-    from perpixel.train.progress import Bar, Plain, on_terminal
 
-    overrides = (data, model, out, recipe, from_, epochs, minutes, batch_size, lr, crop, seed, set_)
+    overrides = (model, out, recipe, from_, epochs, minutes, batch_size, lr, crop, seed, set_)
     if resume is not None and any(given not in (None, []) for given in overrides):
-        raise UserError("--resume RUN goes on by the recipe in RUN; leave out DATA and the other options")
-    plain = Plain()
-    bar = Bar() if on_terminal() else None
-    with bar or nullcontext(plain) as reporter:
+        raise UserError(
+            "--resume RUN goes on by the recipe in RUN; leave out the other options (DATA says where the data has moved to)"
+        )
+    with for_user("step") as reporter:
         if resume is not None:
-            trained = resume_run(resume, reporter)
+            trained = resume_run(resume, reporter, data)
         else:
             if data is None:
                 raise UserError(
@@ -70,6 +72,11 @@ def train(
                 changes["data.crop"] = size(crop)
             chosen = chosen.changed({**changes, **assignments(set_ or [])})
             trained = train_run(chosen, out or _new_folder(data, chosen.model.name), reporter)
+    finish(trained, report)
+
+
+def finish(trained: "Trained", report: bool) -> None:
+    """What comes after training: the report, where it is wanted."""
     if report and os.environ.get("RANK", "0") == "0":  # under torchrun one process writes it
         from perpixel.report import write_report
 

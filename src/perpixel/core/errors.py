@@ -21,3 +21,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f' Did you mean "{close[0]}"?' if close else ""
+
+
+class Interrupted(Exception):
+    """Ctrl-C or SIGTERM came; what can be gone on from was saved. The command line exits with 75."""

@@ -11,9 +11,10 @@ import numpy as np
 
 from perpixel.core import IGNORE
 from perpixel.data.faults import Finding, defects_of, everything
-from perpixel.data.folders import Dataset, open_dataset
+from perpixel.data.folders import open_dataset
 from perpixel.data.meaning import Facts, Meaning, label_counts, meaning_of, show
 from perpixel.data.oddities import warnings_of
+from perpixel.data.samples import Dataset
 from perpixel.data.survey import Tick, survey
 from perpixel.labels import Taxonomy
 

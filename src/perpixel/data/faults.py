@@ -8,8 +8,8 @@ from pathlib import Path
 
 from perpixel.core import IGNORE
 from perpixel.core.image import SUFFIXES
-from perpixel.data.folders import SPLITS, Dataset, Window
 from perpixel.data.meaning import Facts, Meaning, in_terms, is_jpeg_mask, label_counts, looks_smoothed, show
+from perpixel.data.samples import SPLITS, Dataset, Window
 from perpixel.data.survey import PairFacts
 
 Named = Callable[[Path | None], str]

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array, match_channels, read_image, read_mask
-from perpixel.data.folders import Sample
+from perpixel.data.samples import Sample
 from perpixel.data.transforms import Augmentation, augment, resize_short_side, to_tensor
 from perpixel.labels import Taxonomy
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from perpixel.core import IGNORE
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array
-from perpixel.data.folders import Dataset
+from perpixel.data.samples import Dataset
 from perpixel.data.survey import MaskFacts, PairFacts
 from perpixel.data.values import Tally, taxonomy_of_values
 from perpixel.labels import Taxonomy

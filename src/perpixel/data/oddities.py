@@ -6,8 +6,8 @@ from functools import partial
 
 from perpixel.core import IGNORE
 from perpixel.data.faults import Finding, Named, everything, relative, same_image, some
-from perpixel.data.folders import Dataset
 from perpixel.data.meaning import MANY_CLASSES, Facts, Meaning, is_jpeg_mask, label_counts
+from perpixel.data.samples import Dataset
 from perpixel.data.survey import MaskFacts
 from perpixel.labels import Taxonomy
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from perpixel.core.image import Array, read_mask
-from perpixel.data.folders import Sample
 from perpixel.data.loader import read_labels, read_pair
+from perpixel.data.samples import Sample
 from perpixel.data.transforms import to_tensor
 from perpixel.data.values import taxonomy_of_values, value_counts
 from perpixel.labels import Taxonomy

@@ -13,7 +13,7 @@ from PIL import Image
 
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array, RawMask, read_image, read_mask
-from perpixel.data.folders import Sample, Window
+from perpixel.data.samples import Sample, Window
 from perpixel.data.values import Tally, tally
 
 Size = tuple[int, int]

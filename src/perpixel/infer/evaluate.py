@@ -1,7 +1,7 @@
 """Measures a predictor on a split: whole images at their own size, one pass for all metrics."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,9 @@ from torch import Tensor
 
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array
-from perpixel.data.folders import Sample
+from perpixel.core.reporter import Reporter, Silent
 from perpixel.data.loader import read_pair
+from perpixel.data.samples import Sample
 from perpixel.infer.predictor import Predictor
 from perpixel.labels import Taxonomy
 from perpixel.metrics import METRICS, Evaluation, image_mean_iou
@@ -57,7 +58,7 @@ def evaluate(
     taxonomy: Taxonomy | None = None,
     metrics: Sequence[str] = METRICS,
     flip: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    report: Reporter | None = None,
 ) -> Evaluated:
     """Evaluates on every sample; the prediction is brought to the mask's size, never the reverse.
 
@@ -67,7 +68,7 @@ def evaluate(
         taxonomy: how the masks are read; its class names must be the predictor's. None takes the predictor's own.
         metrics: which, of `METRICS`.
         flip: average with the mirrored image's prediction.
-        progress: called with (done, total) before each image and at the end; it may raise to stop.
+        report: told (done, total) before each image and at the end; it may raise to stop.
 
     Raises:
         UserError: the classes differ, or a file cannot be read.
@@ -76,7 +77,7 @@ def evaluate(
     require_same_classes(predictor.taxonomy, taxonomy)
     evaluation = Evaluation(taxonomy.num_classes, tuple(metrics))
     scores = []
-    for sample, probabilities, labels in _predictions(predictor, samples, taxonomy, flip, progress):
+    for sample, probabilities, labels in _predictions(predictor, samples, taxonomy, flip, report or Silent()):
         prediction = probabilities.argmax(0).to(torch.uint8).cpu().numpy()
         evaluation.update(prediction, labels, probabilities.cpu() if "calibration" in metrics else None)
         scores.append(ImageScore(sample, image_mean_iou(prediction, labels, taxonomy.num_classes)))
@@ -88,15 +89,13 @@ def _predictions(
     samples: Sequence[Sample],
     taxonomy: Taxonomy,
     flip: bool,
-    progress: Callable[[int, int], None] | None,
+    report: Reporter,
 ) -> Iterator[tuple[Sample, Tensor, Array]]:
     for done, sample in enumerate(samples):
-        if progress is not None:
-            progress(done, len(samples))
+        report.step(done, len(samples))
         image, labels = read_pair(sample, taxonomy)
         yield sample, predictor.probabilities(image, str(sample.image), flip), labels
-    if progress is not None:
-        progress(len(samples), len(samples))
+    report.step(len(samples), len(samples))
 
 
 def require_same_classes(model: Taxonomy, data: Taxonomy) -> None:

@@ -12,14 +12,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from perpixel.bundle import BundleInfo, Preprocessing, load_bundle
 from perpixel.core.errors import UserError
 from perpixel.core.files import atomic_write, write_text
 from perpixel.core.image import Array, image_from_pillow, read_image
-from perpixel.infer.bundle import BundleInfo, load_bundle
-from perpixel.infer.preprocessing import Preprocessing
+from perpixel.infer.monte_carlo import sample
 from perpixel.infer.tiles import tiled_logits
 from perpixel.labels import Taxonomy
-from perpixel.models.monte_carlo import RunningMoments, dropout_alone_in_training
 
 ImageLike = str | Path | Image.Image | Array
 
@@ -162,12 +161,7 @@ class Predictor:
 
     def sampled(self, image: Array, where: str, flip: bool, tile: int, samples: int) -> tuple[Tensor, Tensor]:
         """Mean and variance of the probabilities, each (K, H, W) float32, over `samples` answers with dropout on."""
-        moments = RunningMoments()
-        with dropout_alone_in_training(self.model), torch.random.fork_rng():
-            torch.manual_seed(0)
-            for _ in range(samples):
-                moments.add(self.probabilities(image, where, flip, tile))
-        return moments.mean, moments.variance
+        return sample(self.model, lambda: self.probabilities(image, where, flip, tile), samples, seed=0)
 
     @torch.inference_mode()
     def probabilities(self, image: Array, where: str = "image", flip: bool = False, tile: int = TILE) -> Tensor:

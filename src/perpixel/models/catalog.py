@@ -14,7 +14,7 @@ from perpixel.models.deeplabv3 import DeepLabV3
 from perpixel.models.deeplabv3plus import DeepLabV3Plus
 from perpixel.models.deformable_deeplab import DeformableDeepLab
 from perpixel.models.dilated import DilatedFrontend, Dilation
-from perpixel.models.dilated_resnet import DilatedResNetSeg
+from perpixel.models.drn_timm import DRNTimm
 from perpixel.models.encnet import EncNet
 from perpixel.models.enet import ENet
 from perpixel.models.erfnet import ERFNet
@@ -22,64 +22,12 @@ from perpixel.models.fast_scnn import FastSCNN
 from perpixel.models.fcn import fcn8s, fcn8s_at_once, fcn16s, fcn32s
 from perpixel.models.fcn_resnet import FCNResNet
 from perpixel.models.fpn import FPN
-from perpixel.models.multi_scale import multi_scale
+from perpixel.models.multi_scale import multi_scale_with
 from perpixel.models.parsenet import ParseNet
 from perpixel.models.pspnet import PSPNet
 from perpixel.models.segformer import SegFormer
 from perpixel.models.segnet import SegNet, SegNetBasic, bayesian_segnet, bayesian_segnet_basic
 from perpixel.models.unet import UNet
-
-MODELS: dict[str, Callable[..., nn.Module]] = {
-    "bayesian_segnet": bayesian_segnet,
-    "bayesian_segnet_basic": bayesian_segnet_basic,
-    "deconvnet": DeconvNet,
-    "decouplednet": DecoupledNet,
-    "deeplabv3": DeepLabV3,
-    "deeplabv3plus": DeepLabV3Plus,
-    "deformable_deeplab": DeformableDeepLab,
-    "dilated_frontend": DilatedFrontend,
-    "dilated_resnet": DilatedResNetSeg,
-    "dilation8": Dilation,
-    "drn_a_18": drn.drn_a_18,
-    "drn_a_34": drn.drn_a_34,
-    "drn_a_50": drn.drn_a_50,
-    "drn_b_26": drn.drn_b_26,
-    "drn_c_26": drn.drn_c_26,
-    "drn_c_42": drn.drn_c_42,
-    "drn_c_58": drn.drn_c_58,
-    "drn_d_105": drn.drn_d_105,
-    "drn_d_107": drn.drn_d_107,
-    "drn_d_22": drn.drn_d_22,
-    "drn_d_24": drn.drn_d_24,
-    "drn_d_38": drn.drn_d_38,
-    "drn_d_40": drn.drn_d_40,
-    "drn_d_54": drn.drn_d_54,
-    "drn_d_56": drn.drn_d_56,
-    "encnet": EncNet,
-    "enet": ENet,
-    "erfnet": ERFNet,
-    "fast_scnn": FastSCNN,
-    "fcn": FCNResNet,
-    "fcn16s": fcn16s,
-    "fcn32s": fcn32s,
-    "fcn8s": fcn8s,
-    "fcn8s_at_once": fcn8s_at_once,
-    "fpn": FPN,
-    "hrnet_w18": hrnet.hrnet_w18,
-    "hrnet_w18_small_v1": hrnet.hrnet_w18_small_v1,
-    "hrnet_w18_small_v2": hrnet.hrnet_w18_small_v2,
-    "hrnet_w32": hrnet.hrnet_w32,
-    "hrnet_w40": hrnet.hrnet_w40,
-    "hrnet_w48": hrnet.hrnet_w48,
-    "multi_scale": multi_scale,
-    "parsenet": ParseNet,
-    "pspnet": PSPNet,
-    "segformer": SegFormer,
-    "segnet": SegNet,
-    "segnet_basic": SegNetBasic,
-    "unet": UNet,
-}
-"""Name -> what builds it, called with `(num_classes, in_channels=3, **options)`."""
 
 
 def build(name: str, num_classes: int, in_channels: int = 3, **options: Any) -> nn.Module:
@@ -92,6 +40,7 @@ def build(name: str, num_classes: int, in_channels: int = 3, **options: Any) -> 
     >>> type(build("fast_scnn", num_classes=11, aux=True)).__name__
     'FastSCNN'
     """
+    name = current_name(name)
     known = model_options(name)
     for option in options:
         if option not in known:
@@ -111,8 +60,74 @@ def model_options(name: str) -> dict[str, Any]:
     >>> model_options("fast_scnn")["aux"]
     False
     """
+    name = current_name(name)
     if name not in MODELS:
         hint = nearest(name, MODELS) or f" Known: {', '.join(sorted(MODELS))}."
         raise UserError(f'There is no model "{name}".{hint}')
     parameters = inspect.signature(MODELS[name]).parameters.values()
     return {p.name: p.default for p in parameters if p.name not in ("num_classes", "in_channels")}
+
+
+def current_name(name: str) -> str:
+    """What a network is called today: bundles and recipes made before may say a former name.
+
+    >>> current_name("fcn"), current_name("unet")
+    ('fcn_resnet', 'unet')
+    """
+    return FORMER_NAMES.get(name, name)
+
+
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "bayesian_segnet": bayesian_segnet,
+    "bayesian_segnet_basic": bayesian_segnet_basic,
+    "deconvnet": DeconvNet,
+    "decouplednet": DecoupledNet,
+    "deeplabv3": DeepLabV3,
+    "deeplabv3plus": DeepLabV3Plus,
+    "deformable_deeplab": DeformableDeepLab,
+    "dilated_frontend": DilatedFrontend,
+    "dilation8": Dilation,
+    "drn_a_18": drn.drn_a_18,
+    "drn_a_34": drn.drn_a_34,
+    "drn_a_50": drn.drn_a_50,
+    "drn_b_26": drn.drn_b_26,
+    "drn_c_26": drn.drn_c_26,
+    "drn_c_42": drn.drn_c_42,
+    "drn_c_58": drn.drn_c_58,
+    "drn_d_105": drn.drn_d_105,
+    "drn_d_107": drn.drn_d_107,
+    "drn_d_22": drn.drn_d_22,
+    "drn_d_24": drn.drn_d_24,
+    "drn_d_38": drn.drn_d_38,
+    "drn_d_40": drn.drn_d_40,
+    "drn_d_54": drn.drn_d_54,
+    "drn_d_56": drn.drn_d_56,
+    "drn_timm": DRNTimm,
+    "encnet": EncNet,
+    "enet": ENet,
+    "erfnet": ERFNet,
+    "fast_scnn": FastSCNN,
+    "fcn16s": fcn16s,
+    "fcn32s": fcn32s,
+    "fcn8s": fcn8s,
+    "fcn8s_at_once": fcn8s_at_once,
+    "fcn_resnet": FCNResNet,
+    "fpn": FPN,
+    "hrnet_w18": hrnet.hrnet_w18,
+    "hrnet_w18_small_v1": hrnet.hrnet_w18_small_v1,
+    "hrnet_w18_small_v2": hrnet.hrnet_w18_small_v2,
+    "hrnet_w32": hrnet.hrnet_w32,
+    "hrnet_w40": hrnet.hrnet_w40,
+    "hrnet_w48": hrnet.hrnet_w48,
+    "multi_scale": multi_scale_with(build),
+    "parsenet": ParseNet,
+    "pspnet": PSPNet,
+    "segformer": SegFormer,
+    "segnet": SegNet,
+    "segnet_basic": SegNetBasic,
+    "unet": UNet,
+}
+"""Name -> what builds it, called with `(num_classes, in_channels=3, **options)`."""
+
+FORMER_NAMES = {"dilated_resnet": "drn_timm", "fcn": "fcn_resnet"}
+"""A name that bundles and recipes on disk may say -> the name in `MODELS`."""

@@ -56,6 +56,8 @@ class DeconvNet(nn.Module):
     `packed_indices`, whether eval keeps the maxima's positions in two bits each, not 64: the same numbers, less memory.
     """
 
+    backbone_names = ("convolutions", "fc6", "fc7")
+
     def __init__(self, num_classes: int, in_channels: int = 3, width: int = 64, packed_indices: bool = True) -> None:
         super().__init__()
         self.packed_indices = packed_indices

@@ -93,6 +93,8 @@ class DecoupledNet(nn.Module):
     positions in two bits each. Raises `UserError` for less than two classes, and for a background that is none of them.
     """
 
+    backbone_names = ("classifier.convolutions", "classifier.fc6", "classifier.fc7")
+
     def __init__(
         self,
         num_classes: int,

@@ -52,6 +52,8 @@ class DeepLabV3(nn.Module):
     another depth or output stride.
     """
 
+    backbone_names = ("backbone",)
+
     def __init__(
         self,
         num_classes: int,

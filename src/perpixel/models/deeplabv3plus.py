@@ -70,6 +70,8 @@ class DeepLabV3Plus(nn.Module):
     cannot be had.
     """
 
+    backbone_names = ("encoder",)
+
     def __init__(
         self,
         num_classes: int,

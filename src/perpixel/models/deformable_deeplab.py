@@ -49,6 +49,8 @@ class DeformableDeepLab(nn.Module):
     in the paper, of which all others are multiples. Raises `UserError` for another depth.
     """
 
+    backbone_names = ("backbone",)
+
     def __init__(
         self,
         num_classes: int,

@@ -60,6 +60,8 @@ class DilatedFrontend(nn.Module):
     which all others are multiples; `dropout`, the probability, behind fc6 and fc7.
     """
 
+    backbone_names = ("scores.convs", "scores.fc6", "scores.fc7")
+
     def __init__(
         self,
         num_classes: int,
@@ -86,6 +88,8 @@ class Dilation(nn.Module):
     Options: `context`, "basic" (K channels) or "large" (up to 32 K); `depth`, the context module's layers: 8 for VOC and
     CamVid, 7 for KITTI, 10 for Cityscapes; the others are the front-end's.
     """
+
+    backbone_names = ("scores.convs", "scores.fc6", "scores.fc7")
 
     def __init__(
         self,

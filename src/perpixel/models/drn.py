@@ -35,6 +35,8 @@ class DRNSeg(nn.Module):
     multiplies the channels of the whole trunk, 1 is the paper's.
     """
 
+    backbone_names = ("trunk",)
+
     def __init__(self, name: str, num_classes: int, in_channels: int = 3, width: float = 1.0) -> None:
         super().__init__()
         self.trunk = DRN(name, in_channels, width)

@@ -55,6 +55,8 @@ class EncNet(nn.Module):
     `UserError` for another depth.
     """
 
+    backbone_names = ("backbone",)
+
     def __init__(
         self,
         num_classes: int,

@@ -64,6 +64,8 @@ class ENet(nn.Module):
     `encoder_only`.
     """
 
+    backbone_names = ("encoder",)
+
     def __init__(
         self,
         num_classes: int,

@@ -45,6 +45,8 @@ class ERFNet(nn.Module):
     `dropout`, the probabilities of whole channels at strides 4 and 8. Raises `UserError` for `aux` with `encoder_only`.
     """
 
+    backbone_names = ("encoder",)
+
     def __init__(
         self,
         num_classes: int,

@@ -50,6 +50,8 @@ class FastSCNN(nn.Module):
     every resize; `dropout`, the probability in the heads. Raises `UserError` for another padding.
     """
 
+    backbone_names = ("learning_to_downsample", "global_feature_extractor")
+
     def __init__(
         self,
         num_classes: int,

@@ -56,6 +56,8 @@ class FCN(nn.Module):
     transposed convolutions take gradients.
     """
 
+    backbone_names = ("stages", "fc6", "fc7")
+
     def __init__(
         self,
         num_classes: int,

@@ -40,6 +40,8 @@ class FCNResNet(nn.Module):
     `UserError` for another depth.
     """
 
+    backbone_names = ("backbone",)
+
     def __init__(
         self,
         num_classes: int,

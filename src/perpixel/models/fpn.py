@@ -42,6 +42,8 @@ class FPN(nn.Module):
     local cache or the network. Raises `UserError` for an encoder or weights that cannot be had.
     """
 
+    backbone_names = ("encoder",)
+
     def __init__(
         self, num_classes: int, in_channels: int = 3, encoder: str = "resnet50", pretrained: bool = False
     ) -> None:

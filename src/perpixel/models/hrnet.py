@@ -46,6 +46,8 @@ class HRNet(nn.Module):
     resize where it is not as the others: MSeg's has True there alone.
     """
 
+    backbone_names = ("stem", "stage1", "transition1", "new_branches", "stages")
+
     def __init__(
         self,
         num_classes: int,

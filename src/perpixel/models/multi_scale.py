@@ -30,7 +30,7 @@ Differs from the paper:
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Literal, get_args
 
@@ -75,6 +75,7 @@ class MultiScale(nn.Module):
             hint = nearest(str(fusion), get_args(Fusion))
             raise UserError(f'multi_scale: fusion must be one of {", ".join(get_args(Fusion))}; got "{fusion}".{hint}')
         self.network = network
+        self.backbone_names = tuple(f"network.{part}" for part in getattr(network, "backbone_names", ()))
         self.ratios = [ratio(scale) for scale in listed(scales)]
         self.fusion, self.aux = fusion, aux
         self.attention = Attention(len(self.ratios), num_classes, attention_channels) if fusion == "attention" else None
@@ -116,25 +117,33 @@ class Attention(nn.Module):
         return resized(importance, (scores.shape[-2], scores.shape[-1])).softmax(dim=1)
 
 
-def multi_scale(
-    num_classes: int,
-    in_channels: int = 3,
-    network: str = "fast_scnn",
-    network_options: Mapping[str, Any] | None = None,
-    scales: Sequence[float] = SCALES,
-    fusion: Fusion = "attention",
-    aux: bool = False,
-    attention_channels: int = 512,
-) -> MultiScale:
-    """`MultiScale`, which says what the options are, around a network of the catalog with its own `network_options`."""
-    from perpixel.models.catalog import build  # the catalog names this function, so it cannot be there before it
+def multi_scale_with(build: Callable[..., nn.Module]) -> Callable[..., MultiScale]:
+    """What builds `MultiScale` around a network by its name; `build` makes that network, as `perpixel.build` does."""
 
-    if not isinstance(network_options or {}, Mapping):
+    def multi_scale(
+        num_classes: int,
+        in_channels: int = 3,
+        network: str = "fast_scnn",
+        network_options: Mapping[str, Any] | None = None,
+        scales: Sequence[float] = SCALES,
+        fusion: Fusion = "attention",
+        aux: bool = False,
+        attention_channels: int = 512,
+    ) -> MultiScale:
+        """`MultiScale`, which says what the options are, around a network of the catalog with its own `network_options`."""
+        inner = build(network, num_classes, in_channels, **named(network_options))
+        return MultiScale(inner, num_classes, scales, fusion, aux, attention_channels)
+
+    return multi_scale
+
+
+def named(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The inner network's options; a `UserError` if they are not names with values."""
+    if not isinstance(options or {}, Mapping):
         raise UserError(
-            f"multi_scale: network_options must be names with values, such as {{aux: true}}; got {network_options!r}"
+            f"multi_scale: network_options must be names with values, such as {{aux: true}}; got {options!r}"
         )
-    inner = build(network, num_classes, in_channels, **(network_options or {}))
-    return MultiScale(inner, num_classes, scales, fusion, aux, attention_channels)
+    return options or {}
 
 
 def listed(scales: Sequence[float]) -> Sequence[float]:

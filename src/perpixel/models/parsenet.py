@@ -54,6 +54,8 @@ class ParseNet(nn.Module):
     another fusion.
     """
 
+    backbone_names = ("backbone",)
+
     def __init__(
         self,
         num_classes: int,

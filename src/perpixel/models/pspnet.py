@@ -46,6 +46,8 @@ class PSPNet(nn.Module):
     `UserError` for another depth.
     """
 
+    backbone_names = ("backbone",)
+
     def __init__(
         self,
         num_classes: int,

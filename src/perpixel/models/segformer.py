@@ -48,6 +48,8 @@ class SegFormer(nn.Module):
     encoder's norms, 1e-6 for the authors and 1e-5 in Hugging Face's port. Raises `UserError` for another variant.
     """
 
+    backbone_names = ("encoder",)
+
     def __init__(
         self,
         num_classes: int,

@@ -52,6 +52,8 @@ class SegNet(nn.Module):
     `dropout`, the probability, behind the inner three poolings and decoders.
     """
 
+    backbone_names = ("encoder",)
+
     def __init__(
         self,
         num_classes: int,
@@ -94,6 +96,8 @@ class SegNetBasic(nn.Module):
     `dropout` stands behind the inner two poolings and decoders.
     """
 
+    backbone_names: tuple[str, ...] = ()
+
     def __init__(
         self,
         num_classes: int,
@@ -129,14 +133,14 @@ class SegNetBasic(nn.Module):
 def bayesian_segnet(
     num_classes: int, in_channels: int = 3, width: int = 64, packed_indices: bool = True, dropout: float = 0.5
 ) -> SegNet:
-    """SegNet with dropout, to be sampled: `monte_carlo` gives the mean and the variance of its probabilities."""
+    """SegNet with dropout, which can be sampled in prediction too: Monte-Carlo dropout."""
     return SegNet(num_classes, in_channels, width, packed_indices, dropout)
 
 
 def bayesian_segnet_basic(
     num_classes: int, in_channels: int = 3, width: int = 64, packed_indices: bool = True, dropout: float = 0.5
 ) -> SegNetBasic:
-    """SegNet-Basic with dropout, to be sampled: `monte_carlo` gives the mean and the variance of its probabilities."""
+    """SegNet-Basic with dropout, which can be sampled in prediction too: Monte-Carlo dropout."""
     return SegNetBasic(num_classes, in_channels, width, packed_indices, dropout)
 
 

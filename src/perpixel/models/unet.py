@@ -51,6 +51,8 @@ class UNet(nn.Module):
     of the first level, doubled at each level below; `dropout`, the probability.
     """
 
+    backbone_names: tuple[str, ...] = ()
+
     def __init__(
         self,
         num_classes: int,

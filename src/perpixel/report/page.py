@@ -1,5 +1,6 @@
 """`write_report`: one self-contained HTML page about a run."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,13 +11,13 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import perpixel
+from perpixel.bundle.network import build_empty
 from perpixel.core.errors import UserError
 from perpixel.core.files import write_text
 from perpixel.data.folders import Dataset, Sample, open_dataset
 from perpixel.data.loader import read_pair
 from perpixel.infer import Evaluated, Predictor, evaluate, load
 from perpixel.labels import Taxonomy
-from perpixel.models import build
 from perpixel.report.charts import histogram, line_chart, reliability
 from perpixel.report.figures import (
     LEAST_SHARE,
@@ -130,9 +131,7 @@ def _parameters(run: RunFolder) -> int | None:
     """How many the network has, whether or not its weights can be read."""
     if run.info is None:
         return None
-    k, c = run.info.classes.num_classes, run.info.channels
-    model = build(run.info.network, num_classes=k, in_channels=c, **run.info.options)
-    return sum(p.numel() for p in model.parameters())
+    return sum(p.numel() for p in build_empty(run.info).parameters())
 
 
 def _title(run: RunFolder, measured: Measured | None) -> str:
@@ -186,13 +185,15 @@ def _legend(taxonomy: Taxonomy | None) -> list[tuple[str, str]]:
 
 
 def _curves(run: RunFolder) -> list[tuple[str, Any]]:
-    """(title, chart) for each curve that the history has."""
+    """(title, chart) for each curve that the history has, stage by stage."""
     found = []
-    for title, column in (("training loss", "loss"), ("learning rate", "lr"), ("val mIoU", "val_mean_iou")):
-        points = run.curve(column)
+    columns = ("training loss", "loss"), ("learning rate", "lr"), ("val mIoU", "val_mean_iou")
+    for stage, (title, column) in itertools.product(dict.fromkeys(run.stages), columns):
+        points = run.curve(column, stage)
         if points:
             best = column == "val_mean_iou"
-            says = f"{title} over {points[-1][0]:,.0f} steps: from {points[0][1]:.4g} to {points[-1][1]:.4g}"
+            title = f"{title}, {stage}" if stage else title
+            says = f"{title} to step {points[-1][0]:,.0f}: from {points[0][1]:.4g} to {points[-1][1]:.4g}"
             says += f", best {max(y for _, y in points):.4f}" if best else ""
             found.append((title, line_chart(points, says, "step", mark_best=best)))
     return found

@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from perpixel.bundle import BundleInfo, read_info
 from perpixel.core.errors import UserError
-from perpixel.infer import BundleInfo, read_info
 from perpixel.train import Recipe, load_recipe
 
 Row = dict[str, float]
@@ -17,12 +17,16 @@ Row = dict[str, float]
 
 @dataclass(frozen=True)
 class RunFolder:
-    """What is in a run's folder. `info` is None when no model was kept yet; history and environment may be empty."""
+    """What is in a run's folder. `info` is None when no model was kept yet; history and environment may be empty.
+
+    `stages` has the name of the objective of each row, "" where a run has one alone.
+    """
 
     path: Path
     recipe: Recipe
     environment: dict[str, Any]
     history: tuple[Row, ...]
+    stages: tuple[str, ...]
     info: BundleInfo | None
 
     @property
@@ -30,9 +34,10 @@ class RunFolder:
         """The folder of the model that was kept."""
         return self.path / "best"
 
-    def curve(self, column: str) -> list[tuple[float, float]]:
-        """(step, value) of a history's column, where it has a finite value."""
-        return [(r["step"], r[column]) for r in self.history if "step" in r and column in r]
+    def curve(self, column: str, stage: str = "") -> list[tuple[float, float]]:
+        """(step, value) of a history's column in a stage, where it has a finite value."""
+        rows = [row for row, name in zip(self.history, self.stages, strict=True) if name == stage]
+        return [(r["step"], r[column]) for r in rows if "step" in r and column in r]
 
     def trained_on(self) -> str:
         """The day and minute when the model was written, local time; nothing without one."""
@@ -50,7 +55,10 @@ def read_run(path: Path) -> RunFolder:
         hint = f"; it is part of the run {path.parent}" if (path.parent / "recipe.yaml").is_file() else ""
         raise UserError(f"{path}: no recipe.yaml in it{hint}; RUN is the folder that perpixel train has made")
     info = read_info(path / "best") if (path / "best" / "model.json").is_file() else None
-    return RunFolder(path, load_recipe(path / "recipe.yaml"), _environment(path), _history(path), info)
+    rows = _history(path)
+    stages = tuple(row.get("stage") or "" for row in rows)
+    recipe = load_recipe(path / "recipe.yaml")
+    return RunFolder(path, recipe, _environment(path), tuple(map(_finite, rows)), stages, info)
 
 
 def _environment(path: Path) -> dict[str, Any]:
@@ -61,10 +69,10 @@ def _environment(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _history(path: Path) -> tuple[Row, ...]:
+def _history(path: Path) -> tuple[dict[str, str], ...]:
     try:
         with open(path / "history.csv", encoding="utf-8", newline="") as file:
-            return tuple(_finite(row) for row in csv.DictReader(file))
+            return tuple(csv.DictReader(file))
     except (OSError, ValueError, csv.Error):
         return ()
 

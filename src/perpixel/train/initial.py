@@ -5,9 +5,9 @@ from pathlib import Path
 
 from torch import nn
 
+from perpixel.bundle import WEIGHTS, find_bundle, read_info, read_weights
 from perpixel.core.errors import UserError
 from perpixel.data.statistics import ImageStatistics
-from perpixel.infer.bundle import WEIGHTS, find_bundle, read_info, read_weights
 
 NAMED = 4
 """How many tensors a line lists before it only counts them."""
@@ -54,8 +54,8 @@ def expected_pixels(
     """
     if source:
         info = read_info(find_bundle(source))
-        if info.network == network and info.channels == found.channels:
-            return info.mean, info.std, info.bgr
+        if info.network == network and info.preprocessing.channels == found.channels:
+            return info.preprocessing.mean, info.preprocessing.std, info.preprocessing.bgr
     return found.mean, found.std, False
 
 

@@ -9,23 +9,20 @@ from perpixel.core.errors import UserError
 from perpixel.train.muon import Muon
 from perpixel.train.recipe import OptimiserPart
 
-TRUNKS = {"backbone", "encoder", "trunk"}
-"""What networks call the part that a classifier was before; the rest is new, a head."""
-
 
 def make_optimiser(model: nn.Module, how: OptimiserPart) -> torch.optim.Optimizer:
     """AdamW, Adam, SGD or Muon over the trainable parameters, in groups that differ in decay and in "factor", of the rate.
 
     Raises:
-        UserError: head_lr for a network without a part that is named as a backbone.
+        UserError: head_lr for a network whose `backbone_names` declare none.
     """
     groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             decayed = how.decay == "all" or parameter.ndim > 1
             groups.setdefault((not decayed, _factor(model, name, how)), []).append(parameter)
-    if how.head_lr != 1 and not any(_in_trunk(name) for name, _ in model.named_parameters()):
-        raise UserError(f"optimiser.head_lr {how.head_lr:g}: this network has no {' or '.join(sorted(TRUNKS))}; use 1")
+    if how.head_lr != 1 and not any(_in_backbone(model, name) for name, _ in model.named_parameters()):
+        raise UserError(f"optimiser.head_lr {how.head_lr:g}: this network declares no backbone; use 1")
     described = [
         {"params": parameters, "weight_decay": 0.0 if free else how.weight_decay, "factor": factor}
         for (free, factor), parameters in sorted(groups.items(), key=lambda item: item[0])
@@ -43,14 +40,14 @@ def _factor(model: nn.Module, name: str, how: OptimiserPart) -> float:
     owner, _, last = name.rpartition(".")
     layer = model.get_submodule(owner)
     bias = last == "bias" and isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
-    return (how.bias_lr if bias else 1.0) * (1.0 if _in_trunk(name) else how.head_lr)
+    return (how.bias_lr if bias else 1.0) * (1.0 if _in_backbone(model, name) else how.head_lr)
 
 
-def _in_trunk(name: str) -> bool:
-    return not TRUNKS.isdisjoint(name.split("."))
+def _in_backbone(model: nn.Module, name: str) -> bool:
+    return any(name.startswith(f"{part}.") for part in getattr(model, "backbone_names", ()))
 
 
-def learning_rate(step: int, steps: int, how: OptimiserPart) -> float:
+def learning_rate(step: float, steps: float, how: OptimiserPart) -> float:
     """The rate of a step counted from 0, a pure function, so that a resumed run has the uninterrupted one's.
 
     poly is lr (1 - t)^power, cosine lr (1 + cos(pi t)) / 2, one_cycle a cosine from lr / 25 up over the first 30 % and down to

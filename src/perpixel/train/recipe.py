@@ -1,5 +1,6 @@
 """A recipe: everything that decides a training run, as YAML on disk and a frozen object in memory."""
 
+import copy
 from pathlib import Path
 from typing import Any, Literal
 
@@ -113,6 +114,24 @@ class OptimiserPart(Part):
         return self
 
 
+class DecoupledPart(Part):
+    """Decoupled training (`perpixel.train.objectives.decoupled`): first which classes an image shows, then where, of few masks.
+
+    masks_per_class: of how many images for each class the masks may be used; fewer where there are fewer.
+    image_labels: a CSV file of more images, without masks, and the classes that each shows.
+    least_share: of an image's labelled pixels, what a class needs to count as there.
+    classifier_steps: of stage 1, 0 leaves it out (with `init`, a classifier of an earlier run); None, with `minutes` alone,
+        gives it half of the time. The recipe's own length is stage 2's.
+    classifier_optimiser: of stage 1; the recipe's own is stage 2's.
+    """
+
+    masks_per_class: PositiveInt = 10
+    image_labels: str | None = None
+    least_share: float = Field(0.0, ge=0, le=1)
+    classifier_steps: int | None = Field(10_000, ge=0)
+    classifier_optimiser: OptimiserPart = OptimiserPart(ema=None)
+
+
 class Recipe(Part):
     """A whole run. Exactly one of epochs, minutes and steps says how long; a finished plan always has steps.
 
@@ -128,6 +147,7 @@ class Recipe(Part):
     data: DataPart = DataPart()
     loss: LossPart = LossPart()
     optimiser: OptimiserPart = OptimiserPart()
+    decoupled: DecoupledPart | None = None
     init: str | None = None
     epochs: PositiveFloat | None = None
     minutes: PositiveFloat | None = None
@@ -147,6 +167,8 @@ class Recipe(Part):
         given = [k for k in LENGTHS if getattr(self, k) is not None]
         if len(given) > 1:
             raise ValueError(f"give one of epochs, minutes and steps, got {' and '.join(given)}")
+        if self.decoupled and self.decoupled.classifier_steps is None and self.minutes is None:
+            raise ValueError("decoupled.classifier_steps may be left open with minutes alone")
         return self
 
     def changed(self, changes: dict[str, Any]) -> "Recipe":
@@ -165,7 +187,7 @@ class Recipe(Part):
                 if not isinstance(place.get(part), dict):
                     raise UserError(f'a recipe has no "{key}".{nearest(part, place)}')
                 place = place[part]
-            place[last] = value
+            place[last] = copy.deepcopy(value)  # a later key may reach into it
         return parse(data, "recipe")
 
     def save(self, file: str | Path) -> None:

@@ -57,7 +57,7 @@ def dilate_first_block(stage: nn.Module, dilation: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("network", "depth"), [("fcn", 50), ("deeplabv3", 101), ("drn_a_50", 50), ("deformable_deeplab", 50)]
+    ("network", "depth"), [("fcn_resnet", 50), ("deeplabv3", 101), ("drn_a_50", 50), ("deformable_deeplab", 50)]
 )
 @torch.no_grad()
 def test_stages_are_torchvisions(network: str, depth: int) -> None:
@@ -131,7 +131,7 @@ def test_the_depth_is_that_of_the_weights(depth: int) -> None:
     ("source", "name", "network", "said"),
     [
         (TIMM, "resnet50", "pspnet", r"pspnet begins with three 3x3 .* these weights of timm with one 7x7"),
-        (TIMM, "resnet50s", "fcn", r"fcn begins with one 7x7 .* with three 3x3"),
+        (TIMM, "resnet50s", "fcn_resnet", r"fcn_resnet begins with one 7x7 .* with three 3x3"),
         (TIMM, "resnet50d", "pspnet", r"pools in its shortcuts"),
         (
             TIMM,
@@ -139,12 +139,17 @@ def test_the_depth_is_that_of_the_weights(depth: int) -> None:
             "pspnet",
             r"of another shape: .*conv1\.0\.weight \(32, 3, 3, 3\), expected \(64, 3, 3, 3\)",
         ),
-        (TIMM, "resnet26", "fcn", r"its stages have \(2, 2, 2, 2\) bottlenecks"),
-        (TIMM, "seresnet50", "fcn", r"unknown: layer1\.0\.se\."),
-        (TORCHVISION, "resnet34", "fcn", r"fcn takes a ResNet-50, 101 or 152; these .* are a ResNet-34's"),
+        (TIMM, "resnet26", "fcn_resnet", r"its stages have \(2, 2, 2, 2\) bottlenecks"),
+        (TIMM, "seresnet50", "fcn_resnet", r"unknown: layer1\.0\.se\."),
+        (
+            TORCHVISION,
+            "resnet34",
+            "fcn_resnet",
+            r"fcn_resnet takes a ResNet-50, 101 or 152; these .* are a ResNet-34's",
+        ),
         (TORCHVISION, "resnet34", "drn_a_50", r"drn_a_50 takes a ResNet-50; these .* are a ResNet-34's"),
         (TORCHVISION, "resnet101", "drn_a_50", r"drn_a_50 takes a ResNet-50; these .* are a ResNet-101's"),
-        (TORCHVISION, "wide_resnet50_2", "fcn", r"of another shape: layer1\.0\.conv1\.weight \(128, 64, 1, 1\)"),
+        (TORCHVISION, "wide_resnet50_2", "fcn_resnet", r"of another shape: layer1\.0\.conv1\.weight \(128, 64, 1, 1\)"),
         (TORCHVISION, "resnet50", "pspnet", r'torchvision/resnet has no weights for "pspnet"'),
     ],
 )

@@ -77,9 +77,13 @@ def test_the_page_has_every_source() -> None:
     assert sorted(re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)) == sorted(SOURCES)
 
 
+def meta(shapes: Shapes) -> dict[str, Tensor]:
+    return {key: torch.empty(shape, device="meta") for key, shape in shapes.items()}
+
+
 def state_of(source: str) -> tuple[dict[str, Tensor], str]:
     """A state dict without numbers, and a key in the middle of it."""
-    state = {key: torch.empty(shape, device="meta") for key, shape in SAMPLES[source][0]().items()}
+    state = meta(SAMPLES[source][0]())
     keys = [key for key in state if not is_counter(key)]
     return state, keys[len(keys) // 2]
 
@@ -158,3 +162,34 @@ def test_a_family_finds_which_of_its_networks_it_is(source: str) -> None:
 def test_families_were_tested() -> None:
     assert {name.split("/")[0] for name in FAMILY_NAMES} == set(FAMILIES)
     assert len(FAMILY_NAMES) >= 5
+
+
+CLASSIFIERS = {"pspnet": "resnet50s", "encnet": "resnet50s", "drn_a_18": "resnet18", "drn_a_34": "resnet34"}
+"""timm's classifier for a network where that is no resnet50."""
+FILLED = [
+    *((source, name) for source in ("torchvision/vgg16", "torchvision/vgg16_bn") for name in SOURCES[source].networks),
+    *(("timm/resnet", name) for name in SOURCES["timm/resnet"].networks),
+]
+
+
+@pytest.mark.parametrize(("source", "network"), FILLED)
+def test_what_a_classifier_fills_is_the_declared_backbone(source: str, network: str) -> None:
+    if source == "timm/resnet":
+        state = meta(shapes_of(lambda: timm.create_model(CLASSIFIERS.get(network, "resnet50"))))
+    else:
+        state = meta(SAMPLES[source][0]())
+    with torch.device("meta"):
+        found = read_port(source, state, 2, network)
+    parts = tuple(f"{part}." for part in found.model.backbone_names)  # type: ignore[union-attr]
+    outside = [key for key, _ in found.model.named_parameters() if not key.startswith(parts)]
+    assert outside and all(key.startswith(found.reading.heads) for key in outside)
+
+
+def test_every_network_that_a_classifier_fills_was_tried() -> None:
+    assert len(FILLED) >= 30
+
+
+def test_a_network_may_be_asked_for_by_its_former_name() -> None:
+    state = meta(shapes_of(lambda: torchvision.models.resnet50(weights=None)))
+    with torch.device("meta"):
+        assert read_port("torchvision/resnet", state, 2, "fcn").reading.network == "fcn_resnet"

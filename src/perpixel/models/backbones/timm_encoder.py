@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from perpixel.core.errors import UserError, nearest
 from perpixel.layers.pad import pad_end, round_up
+from perpixel.models.backbones.pretrained import weights_of
 
 
 class TimmEncoder(nn.Module):
@@ -69,7 +70,11 @@ def create_encoder(name: str, in_channels: int, pretrained: bool, output_stride:
     if output_stride != 32:  # the argument is refused, even with 32, by most encoders that cannot be dilated
         extra["output_stride"] = output_stride
     try:
+        if pretrained:
+            extra["pretrained_cfg_overlay"] = weights_of(name)
         return timm.create_model(name, pretrained=pretrained, in_chans=in_channels, features_only=True, **extra)
+    except UserError:
+        raise
     except Exception as error:  # what timm and its hub raise has no common base
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         if pretrained:

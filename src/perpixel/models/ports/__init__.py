@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from perpixel.core.errors import UserError, nearest
-from perpixel.models.catalog import build
+from perpixel.models.catalog import build, current_name
 from perpixel.models.ports import (
     drn,
     encnet,
@@ -119,6 +119,7 @@ def read_port(
     state = unwrap(state_dict)
     source = FAMILIES[source](state) if source in FAMILIES else source
     origin = SOURCES[source]
+    network = None if network is None else current_name(network)
     if network is not None and network not in origin.networks:
         known = ", ".join(origin.networks) or "none, since the weights decide"
         raise UserError(f'{source} has no weights for "{network}"; networks that can be asked for: {known}')

@@ -3,7 +3,7 @@
 Both name their parts alike. A trunk begins with ResNet's 7x7 convolution, or with three 3x3 of 64, 64 and 128 channels, as
 timm's resnet50s, resnet101s and resnet152s do. The dilations belong to the network, not to its weights: strides of the
 classifier become dilations in each network's own way. ResNets whose shortcuts pool (timm's resnet50d and its like) have
-no trunk here, but in `dilated_resnet` with `encoder="resnet50d"`, which takes timm's weights by `pretrained`.
+no trunk here, but in `drn_timm` with `encoder="resnet50d"`, which takes timm's weights by `pretrained`.
 """
 
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ TRUNKS: dict[str, Trunk] = {
         for name in ("drn_a_18", "drn_a_34", "drn_a_50")
     },
     "encnet": Trunk(("reduce.", "lateral.", "context.", "score.", "presence.", AUX), deep=True),
-    "fcn": Trunk(("head.", AUX)),
+    "fcn_resnet": Trunk(("head.", AUX)),
     "pspnet": Trunk(("pyramid_pooling.", "head.", AUX), deep=True),
 }
 PLAIN_STEM = ((r"^conv1\.", "stem.0.conv."), (r"^bn1\.", "stem.0.norm."))
@@ -84,7 +84,7 @@ def check_shortcuts(state: State, what: str) -> None:
     if any(".downsample.2." in key for key in state):
         raise UserError(
             f"this ResNet of {what} pools in its shortcuts (resnet50d and its like), as none of these networks does; "
-            'perpixel.build("dilated_resnet", K, encoder="resnet50d", pretrained=True) has it'
+            'perpixel.build("drn_timm", K, encoder="resnet50d", pretrained=True) has it'
         )
 
 

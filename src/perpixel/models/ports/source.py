@@ -47,7 +47,6 @@ class Reading:
         rename: the source's key -> ours. What is no key of our network is an error that names the source's key.
         heads: the beginnings of our keys whose shapes depend on the number of classes. They stay fresh where the
             checkpoint's number is not the one asked for.
-        fresh: the beginnings of our keys that the checkpoint never has, and that stay as they were built.
         unused: the beginnings of the source's keys that are left out on purpose, such as a classifier's last layer.
         reshape: the beginnings of our keys whose numbers come in another shape: a linear layer that is a convolution here.
         build: what makes the network where the catalog does not have it, called with `(num_classes, in_channels)`.
@@ -61,7 +60,6 @@ class Reading:
     num_classes: int | None
     rename: Callable[[str], str]
     heads: tuple[str, ...] = ()
-    fresh: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     reshape: tuple[str, ...] = ()
     build: Callable[[int, int], nn.Module] | None = None
@@ -134,7 +132,7 @@ def translate(state: State, reading: Reading, model: nn.Module, keep_heads: bool
         reshaped = name.startswith(reading.reshape) and rows(tensor) == rows(own[name])
         found[name] = tensor.reshape(own[name].shape) if reshaped else tensor
         source_key[name] = key
-    unsaid = reading.fresh if keep_heads else (*reading.fresh, *reading.heads)
+    unsaid = () if keep_heads else reading.heads
     missing = [k for k in own if k not in found and not k.startswith(unsaid) and not is_counter(k)]
     wrong = [
         f"{source_key[k]} {tuple(t.shape)}, expected {tuple(own[k].shape)}"

@@ -40,7 +40,7 @@ def read(state: State, network: str | None) -> Reading:
     pyramid = any(key.startswith("classifier.0.convs.") for key in state)
     rules = (*TRUNK, *(ASPP if pyramid else FCN))
     return Reading(
-        "deeplabv3" if pyramid else "fcn",
+        "deeplabv3" if pyramid else "fcn_resnet",
         {"depth": depth_of(state), "aux": any(key.startswith("aux_classifier.") for key in state)},
         int(scores.shape[0]),
         lambda key: renamed(key, rules),

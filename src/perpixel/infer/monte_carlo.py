@@ -4,7 +4,7 @@ Gal, Ghahramani, "Dropout as a Bayesian Approximation", ICML 2016, arXiv:1506.02
 Badrinarayanan, Cipolla, "Bayesian SegNet", BMVC 2017, arXiv:1511.02680.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -17,20 +17,25 @@ DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropou
 
 
 class Sampled(NamedTuple):
-    """Of the sampled class probabilities: `mean` and `variance`, each `(B, K, H, W)` float in [0, 1]."""
+    """Of sampled probabilities: `mean` and `variance`, each of their own shape, `(B, K, H, W)` or `(K, H, W)`, in [0, 1]."""
 
     mean: Tensor
     variance: Tensor
 
     @property
     def uncertainty(self) -> Tensor:
-        """`(B, H, W)`: the variance, averaged over the classes."""
-        return self.variance.mean(dim=1)
+        """`(B, H, W)` or `(H, W)`: the variance, averaged over the classes."""
+        return self.variance.mean(dim=-3)
 
 
-@torch.no_grad()
 def monte_carlo(model: nn.Module, image: Tensor, samples: int = 40, seed: int | None = None) -> Sampled:
-    """Run `model` on `image`, `(B, C, H, W)`, `samples` times with dropout on and everything else as in eval.
+    """`sample` of the class probabilities of a network for `image`, `(B, C, H, W)`, normalised."""
+    with torch.no_grad():
+        return sample(model, lambda: model(image)["logits"].softmax(dim=1), samples, seed)
+
+
+def sample(model: nn.Module, answer: Callable[[], Tensor], samples: int, seed: int | None = None) -> Sampled:
+    """Asks for an answer of `model` `samples` times, with dropout on and everything else as in eval.
 
     The variance is that of the samples themselves: the mean squared distance from their mean, 0 for one sample. It is
     kept as a running sum, so that memory does not grow with `samples`. With a `seed`, the same samples are drawn again
@@ -45,7 +50,7 @@ def monte_carlo(model: nn.Module, image: Tensor, samples: int = 40, seed: int | 
         if seed is not None:
             torch.manual_seed(seed)
         for _ in range(samples):
-            moments.add(model(image)["logits"].softmax(dim=1))
+            moments.add(answer())
     return Sampled(moments.mean, moments.variance)
 
 

@@ -23,7 +23,7 @@ from perpixel.layers.resize import resize
 from perpixel.models.backbones.timm_encoder import TimmEncoder
 
 
-class DilatedResNetSeg(nn.Module):
+class DRNTimm(nn.Module):
     """The network. `forward` takes `(B, in_channels, H, W)` float, normalised, any H and W from 1 up.
 
     It returns `{"logits": (B, K, H, W)}`.
@@ -32,6 +32,8 @@ class DilatedResNetSeg(nn.Module):
     `output_stride`, 8, 16 or 32; `pretrained`, whether timm's weights are fetched. Raises `UserError` for another stride
     and for an encoder that cannot have it.
     """
+
+    backbone_names = ("encoder",)
 
     def __init__(
         self,

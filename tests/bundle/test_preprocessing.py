@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from perpixel.bundle import Preprocessing
 from perpixel.core.errors import UserError
-from perpixel.infer import Preprocessing
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 
@@ -53,8 +53,3 @@ def test_lengths_must_agree() -> None:
         Preprocessing(3, (0.5,), STD)
     with pytest.raises(UserError, match="3 channels need as many means"):
         Preprocessing(3, MEAN, (0.1, 0.1))
-
-
-def test_to_dict_says_it_all() -> None:
-    preprocessing = Preprocessing(3, MEAN, STD, 10)
-    assert Preprocessing(**preprocessing.to_dict()) == preprocessing

@@ -1,34 +1,31 @@
 """What a run will do, settled before its first step: data read, recipe resolved, network and loss built."""
 
 import math
-import platform
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-import perpixel
+from perpixel.bundle import BundleInfo, Preprocessing
 from perpixel.core.errors import UserError
-from perpixel.data.folders import Dataset, Sample, open_dataset
+from perpixel.core.reporter import Reporter
+from perpixel.data.folders import open_dataset
 from perpixel.data.loader import TrainingSet
+from perpixel.data.samples import Dataset, Sample
 from perpixel.data.statistics import ClassCounts, count_classes, infer_taxonomy, measure_images
 from perpixel.data.transforms import Augmentation
-from perpixel.infer.bundle import BundleInfo
-from perpixel.infer.preprocessing import Preprocessing
 from perpixel.labels import Taxonomy
 from perpixel.losses import WeightedSum, build_loss, class_weights
 from perpixel.models import build
 from perpixel.train.initial import expected_pixels
-from perpixel.train.recipe import Recipe
+from perpixel.train.recipe import DataPart, Recipe
 
 
 @dataclass(frozen=True)
-class Plan:
+class Setup:
     """A resolved recipe and what was built from it. `val` is empty where the data has no such split."""
 
     recipe: Recipe
@@ -55,17 +52,11 @@ class Plan:
 
     def bundle_info(self, training: Mapping[str, Any], metrics: Mapping[str, Any]) -> BundleInfo:
         """The description of a bundle of this run."""
-        p = self.preprocessing
         return BundleInfo(
             network=self.recipe.model.name,
             options=self.recipe.model.options,
             taxonomy=self.taxonomy.to_dict(),
-            channels=p.channels,
-            mean=p.mean,
-            std=p.std,
-            short_side=p.short_side,
-            scale=p.scale,
-            bgr=p.bgr,
+            preprocessing=self.preprocessing,
             logit_bias=self.logit_bias,
             training=dict(training),
             metrics=dict(metrics),
@@ -93,13 +84,14 @@ class Plan:
         ]
 
 
-def make_plan(recipe: Recipe, dataset: Dataset | None = None) -> Plan:
+def set_up(recipe: Recipe, report: Reporter | None = None) -> Setup:
     """Reads the data and builds everything that the recipe names.
 
     Raises:
         UserError: the data, or a name or value in the recipe, cannot be used.
+        Interrupted: `report` said so.
     """
-    dataset = dataset or open_dataset(recipe.data.path)
+    dataset = open_dataset(recipe.data.path)
     train = dataset.split(recipe.data.train_split)
     val = tuple(dataset.splits.get(recipe.data.val_split, ()))
     taxonomy = dataset.taxonomy or infer_taxonomy([*train, *val])
@@ -111,19 +103,24 @@ def make_plan(recipe: Recipe, dataset: Dataset | None = None) -> Plan:
     recipe = _resolved(recipe, *expected_pixels(init, recipe.model.name, found), found.median_size)
     data = recipe.data
     preprocessing = Preprocessing(
-        found.channels, data.mean or (), data.std or (), data.short_side, data.predict_scale, bool(data.bgr)
+        channels=found.channels,
+        mean=data.mean or (),
+        std=data.std or (),
+        short_side=data.short_side,
+        scale=data.predict_scale,
+        bgr=bool(data.bgr),
     )
     weights = class_weights(_rule(recipe), counts.pixels, counts.image_pixels, recipe.loss.enet_constant)
     torch.manual_seed(recipe.seed)
     options = recipe.model.options
     model = build(recipe.model.name, num_classes=taxonomy.num_classes, in_channels=found.channels, **options)
-    return Plan(
+    return Setup(
         recipe=recipe,
         dataset=dataset,
         taxonomy=taxonomy,
         preprocessing=preprocessing,
         training_set=TrainingSet(
-            train, taxonomy, _augmentation(recipe), recipe.seed, found.channels, recipe.data.short_side
+            train, taxonomy, augmentation(data), recipe.seed, found.channels, recipe.data.short_side
         ),
         val=val,
         counts=counts,
@@ -158,42 +155,6 @@ def _rule(recipe: Recipe) -> str | list[float]:
     return rule if isinstance(rule, str) else list(rule)
 
 
-def _augmentation(recipe: Recipe) -> Augmentation:
-    d = recipe.data
-    assert d.crop is not None
-    return Augmentation(d.crop, d.scale, d.max_class_share, d.flip, d.flip_vertical, d.rotate, d.jitter, d.elastic)
-
-
-def environment() -> dict[str, Any]:
-    """What a run was made with: versions, processor, devices, command."""
-    return {
-        "perpixel": perpixel.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "system": platform.platform(),
-        "processor": _processor(),
-        "threads": torch.get_num_threads(),
-        "devices": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
-        "command": " ".join(Path(a).name if i == 0 else a for i, a in enumerate(sys.argv)),
-    }
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor()
-
-
-def computes_in_bf16(device: torch.device) -> bool:
-    """Whether the hardware multiplies bf16 natively: CUDA from Ampere, CPUs with AVX-512 BF16 or AMX."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    cpuinfo = Path("/proc/cpuinfo")
-    if device.type != "cpu" or not cpuinfo.is_file():
-        return False
-    flags = next((line.split() for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), [])
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+def augmentation(data: DataPart) -> Augmentation:
+    """What is drawn at random, as the recipe says it under the same names."""
+    return Augmentation(**{f.name: getattr(data, f.name) for f in fields(Augmentation)})

@@ -1,9 +1,9 @@
 """From an image array to what a network takes, the same in training, evaluation and prediction."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
+from pydantic import FiniteFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from perpixel.core.errors import UserError
@@ -25,11 +25,11 @@ class Preprocessing:
         bgr: the network takes blue first, as Caffe's do; mean and std are then in that order too. For 3 channels.
     """
 
-    channels: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    short_side: int | None = None
-    scale: float = 1.0
+    channels: PositiveInt
+    mean: tuple[FiniteFloat, ...]
+    std: tuple[PositiveFloat, ...]
+    short_side: PositiveInt | None = None
+    scale: PositiveFloat = 1.0
     bgr: bool = False
 
     def __post_init__(self) -> None:
@@ -58,7 +58,3 @@ class Preprocessing:
         mean = torch.tensor(self.mean, device=batch.device).view(-1, 1, 1)
         std = torch.tensor(self.std, device=batch.device).view(-1, 1, 1)
         return torch.mul(batch, 1.0 / (scale * std)).sub_(mean / std)
-
-    def to_dict(self) -> dict[str, Any]:
-        """A plain dict for JSON."""
-        return asdict(self)

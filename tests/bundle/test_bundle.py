@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 import perpixel
+from perpixel.bundle import BundleInfo, find_bundle, load_bundle, read_info, save_bundle
 from perpixel.core.errors import UserError
-from perpixel.infer import BundleInfo, find_bundle, load, load_bundle, read_info, save_bundle
+from perpixel.infer import load
 from perpixel.models import build
 
 SOURCES = Path(perpixel.__file__).parent
@@ -172,8 +173,8 @@ def test_other_tensors_with_a_right_hash(bundle: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_in_the_package_unpickles() -> None:
-    """Weights of another code are the exception: infer/convert.py, which asks for --unsafe-pickle first."""
-    files = [f for f in SOURCES.rglob("*.py") if f.relative_to(SOURCES) != Path("infer/convert.py")]
+    """Weights of another code are the exception: bundle/convert.py, which asks for --unsafe-pickle first."""
+    files = [f for f in SOURCES.rglob("*.py") if f.relative_to(SOURCES) != Path("bundle/convert.py")]
     assert len(files) > 50
     loads = re.compile(r"torch\.load\b|\bpickle\b(?!=)|\bunpickle|joblib|allow_pickle=True")
     found = [f"{f.name}: {line.strip()}" for f in files for line in f.read_text().splitlines() if loads.search(line)]
@@ -196,7 +197,7 @@ def test_a_bundle_of_a_pretrained_encoder_downloads_nothing(
         asked.append(options.pop("pretrained"))
         return build(name, **options)
 
-    monkeypatch.setattr("perpixel.infer.bundle.build", building)
+    monkeypatch.setattr("perpixel.bundle.network.build", building)
     options = {**info.options, "pretrained": True}
     save_bundle(tmp_path, build("unet", num_classes=3, **info.options), info.model_copy(update={"options": options}))
     assert load_bundle(tmp_path)[1].options == options

@@ -8,9 +8,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from perpixel.bundle.folder import save_bundle
+from perpixel.bundle.info import BundleInfo
+from perpixel.bundle.preprocessing import Preprocessing
 from perpixel.core.errors import UserError, nearest
 from perpixel.core.files import sha256_file
-from perpixel.infer.bundle import BundleInfo, save_bundle
 from perpixel.labels import Taxonomy
 from perpixel.labels.known import KNOWN
 from perpixel.models.ports import Ported, read_port
@@ -53,10 +55,7 @@ def convert_weights(
         network=ported.reading.network,
         options=ported.options,
         taxonomy=taxonomy.to_dict(),
-        channels=ported.reading.in_channels,
-        mean=pixels.mean,
-        std=pixels.std,
-        bgr=pixels.bgr,
+        preprocessing=Preprocessing(ported.reading.in_channels, pixels.mean, pixels.std, bgr=pixels.bgr),
         training={
             "ported_from": source,
             "file": file.name,

@@ -10,10 +10,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import perpixel
+from perpixel.bundle import Preprocessing, read_info
+from perpixel.bundle.convert import convert_weights
 from perpixel.core.errors import UserError
-from perpixel.infer import Preprocessing
-from perpixel.infer.bundle import read_info
-from perpixel.infer.convert import convert_weights
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "models" / "ports"))  # the tests are no package
 from filling import fill, shapes_in

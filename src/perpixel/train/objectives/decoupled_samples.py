@@ -14,11 +14,11 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as T
 
+from perpixel.bundle.preprocessing import Preprocessing
 from perpixel.core import IGNORE, Size
 from perpixel.core.errors import UserError, nearest
 from perpixel.core.image import match_channels, read_image
 from perpixel.data.transforms import Augmentation, augment, resize_short_side, to_tensor
-from perpixel.infer.preprocessing import Preprocessing
 from perpixel.labels import Taxonomy
 
 KEPT = 320 / 350

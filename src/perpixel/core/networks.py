@@ -1,0 +1,51 @@
+"""What is known of every network, read from two files of the package, without building one and without torch.
+
+`models/networks.json` is counted (`make models`, `perpixel.analyze.table`), `models/measured.json` written by hand from runs.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import perpixel
+
+COUNTED = Path(perpixel.__file__).parent / "models" / "networks.json"
+MEASURED = COUNTED.with_name("measured.json")
+NUM_CLASSES, SIZE = 19, (512, 512)
+"""What is counted: Cityscapes' classes, one RGB image of this size."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """One row. multiply_adds None: not counted, for the reason in `note`; output_stride None: no such map."""
+
+    paper: str
+    year: int
+    parameters: int
+    multiply_adds: int | None
+    output_stride: int | None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a network reached here: IoU and accuracy in [0, 1], over a split, by which command, where, in how long."""
+
+    dataset: str
+    split: str
+    size: str
+    mean_iou: float
+    pixel_accuracy: float
+    command: str
+    hardware: str
+    minutes: float
+
+
+def read_networks() -> dict[str, Network]:
+    """The committed counts, by name."""
+    return {name: Network(**row) for name, row in json.loads(COUNTED.read_text(encoding="utf-8")).items()}
+
+
+def read_measured() -> dict[str, Measurement]:
+    """What was measured, by the network's name; most are not there."""
+    return {name: Measurement(**row) for name, row in json.loads(MEASURED.read_text(encoding="utf-8")).items()}
