@@ -1,9 +1,11 @@
 """Batch norms that see the batches of all processes, so that so many images on two devices train as they do on one."""
 
+from typing import Any
+
 import torch
 from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
+from torch.distributed import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
@@ -20,6 +22,27 @@ def synchronise(network: nn.Module, device: torch.device) -> nn.Module:
         if isinstance(module, _BatchNorm):
             module.forward = _OverAll(module)  # type: ignore[method-assign, assignment]
     return network
+
+
+class _Sum(torch.autograd.Function):
+    """A tensor summed over the processes; each one's loss depends on all, so the gradients are summed too."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone()
+        all_reduce(total)
+        return total
+
+
+def _sum(x: Tensor) -> Tensor:
+    total: Tensor = _Sum.apply(x)
+    return total
 
 
 class _OverAll:
@@ -39,10 +62,10 @@ class _OverAll:
     def normalised(self, x: Tensor) -> Tensor:
         """(B, C, ...) with the mean and the (biased) variance of each channel over all processes taken out."""
         m, axes = self.module, [0, *range(2, x.ndim)]
-        count = all_reduce(x.new_tensor([x.numel() / x.shape[1]]))
-        mean = all_reduce(x.sum(axes)) / count
+        count = _sum(x.new_tensor([x.numel() / x.shape[1]]))
+        mean = _sum(x.sum(axes)) / count
         shape = (1, -1, *[1] * (x.ndim - 2))
-        variance = all_reduce(((x - mean.view(shape)) ** 2).sum(axes)) / count
+        variance = _sum(((x - mean.view(shape)) ** 2).sum(axes)) / count
         with torch.no_grad():
             self.follow(mean, variance * count / (count - 1).clamp(min=1))
         scale = m.weight * torch.rsqrt(variance + m.eps)
