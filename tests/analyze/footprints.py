@@ -33,7 +33,9 @@ class Linear(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def mean_pool(x: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, **rest: Any) -> Tensor:
+def mean_pool(
+    x: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, **rest: Any
+) -> Tensor:
     assert dilation in (1, (1, 1), [1, 1])
     rest.pop("return_indices", None)
     return F.avg_pool2d(x, kernel_size, stride, padding, **rest)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
@@ -78,7 +77,9 @@ def convolutions(draw: st.DrawFn) -> Step:
 
 @st.composite
 def transposed(draw: st.DrawFn) -> Step:
-    return nn.ConvTranspose2d(CHANNELS, CHANNELS, draw(pairs), draw(pairs), draw(small), groups=draw(st.sampled_from([1, 4])))
+    return nn.ConvTranspose2d(
+        CHANNELS, CHANNELS, draw(pairs), draw(pairs), draw(small), groups=draw(st.sampled_from([1, 4]))
+    )
 
 
 @st.composite

@@ -15,7 +15,8 @@ from torch import nn
 
 from perpixel.analyze.footprint import Tries, middle
 from perpixel.analyze.trace import Boxes, trace
-from perpixel.analyze.trace.boxes import ASSUMED, MOVED, NOTHING, SIZED, WHOLE, Bounds, Note
+from perpixel.analyze.trace.bounds import NOTHING, Bounds
+from perpixel.analyze.trace.boxes import ASSUMED, MOVED, SIZED, WHOLE, Note
 from perpixel.core import Size
 
 IMAGES: tuple[Size, ...] = ((4096, 6144), (8192, 12288), (16384, 24576))
@@ -228,10 +229,9 @@ def repeats(places: np.ndarray) -> tuple[int, float] | None:
 
 def decided(seen: Sequence[Look], last: bool) -> Field | None:
     """The field that images, each twice as large as the one before, tell of; None if a larger one is needed."""
-    axes = [one_axis(seen, axis, last) for axis in (0, 1)]
-    if axes[0] is None or axes[1] is None:
+    rows, columns = one_axis(seen, 0, last), one_axis(seen, 1, last)
+    if rows is None or columns is None:
         return None
-    rows, columns = axes
     size, stride, offset = zip(rows[:3], columns[:3], strict=True)
     return Field(size, stride, offset, note(seen[-1], (rows, columns)))
 

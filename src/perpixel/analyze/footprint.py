@@ -109,10 +109,14 @@ class Tries:
         for dim, length in ((2, self.size[0]), (3, self.size[1])):
             if not self.reacts(name, dim, 0, length):
                 return None
-            above = first(lambda n, d=dim: self.reacts(name, d, 0, n), length)
-            below = first(lambda n, d=dim, size=length: self.reacts(name, d, size - n, size), length)
-            sides += [above - 1, length - below]
+            sides += self.ends(name, dim, length)
         return Footprint(*sides)
+
+    def ends(self, name: str, dim: int, length: int) -> list[int]:
+        """The first and the last row or column that the unit reacts to."""
+        reaching = first(lambda n: self.reacts(name, dim, 0, n), length)
+        from_behind = first(lambda n: self.reacts(name, dim, length - n, length), length)
+        return [reaching - 1, length - from_behind]
 
 
 def first(holds: Callable[[int], bool], length: int) -> int:

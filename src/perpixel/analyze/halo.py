@@ -7,7 +7,8 @@ from torch import nn
 
 from perpixel.analyze.fields import IMAGES, Look, decided, inside, longest_run, look, repeats, units
 from perpixel.analyze.trace import Boxes, Trace, trace
-from perpixel.analyze.trace.boxes import ASSUMED, MOVED, Bounds
+from perpixel.analyze.trace.bounds import Bounds
+from perpixel.analyze.trace.boxes import ASSUMED, MOVED
 from perpixel.core import Size
 from perpixel.core.errors import UserError, nearest
 
@@ -72,7 +73,9 @@ def output(traced: Trace, name: str) -> Boxes:
 def one_halo(traced: Trace, logits: Boxes) -> Halo | None:
     """As one image tells; None where a map's units do not lie regularly."""
     pairs = [rows_and_columns(boxes) for calls in traced.outputs.values() for boxes in calls if boxes is not None]
-    steps = [[step(bounds, traced.size[axis]) for bounds in found] for axis, found in enumerate(zip(*pairs, strict=True))]
+    steps = [
+        [step(bounds, traced.size[axis]) for bounds in found] for axis, found in enumerate(zip(*pairs, strict=True))
+    ]
     if any(one is None for found in steps for one in found):
         return None
     rows, columns = (math.lcm(*(one for one in found if one)) for found in steps)

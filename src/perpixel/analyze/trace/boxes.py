@@ -10,22 +10,22 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from perpixel.analyze.trace.bounds import (
+    NOTHING,
+    Bounds,
+    Taps,
+    chained,
+    masked,
+    one,
+    slimmed,
+    smallest,
+    spread,
+)
 from perpixel.analyze.trace.factors import Groups, common, regroup
-
-Bounds = NDArray[np.int32]
-"""(2, one axis for each factor, of its length or 1): the first pixel, and minus the last; both `NOTHING` for no pixel.
-
-With the last one negated, the smallest box around several is the minimum of both numbers."""
-Taps = NDArray[np.int64]
-"""(outputs, taps): which inputs along one dimension each output reads; -1 for none."""
-NOTHING = np.int32(2**30)
-LARGEST = 2**25
-"""Numbers in one array beyond which there is no going on."""
 
 
 class Note(NamedTuple):
@@ -48,10 +48,6 @@ WHOLE = ("whole rows", "whole columns")
 """All rows, all columns of the image were seen at once."""
 SIZED, MOVED, ASSUMED = "sized", "moved", "assumed"
 """Windows grow with the image; places are learned; all was taken as read."""
-
-
-class TooLargeError(Exception):
-    """Boxes that hang on too much at once to be kept."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +90,7 @@ class Boxes:
 
     def regrouped(self, dim: int, group: tuple[int, ...]) -> Groups:
         """The groups with another one for the dimension."""
-        return self.groups[:dim] + (group,) + self.groups[dim + 1 :]
+        return (*self.groups[:dim], group, *self.groups[dim + 1 :])
 
     def merged(self, dim: int) -> "Boxes":
         """The dimension as one factor."""
@@ -217,11 +213,14 @@ class Boxes:
 
     def box(self, index: Sequence[int]) -> tuple[int, int, int, int] | None:
         """First row, last row, first column, last column that one element depends on; None where there is nothing."""
-        places = [int(p) for place, group in zip(index, self.groups, strict=True) for p in np.unravel_index(place, group)]
+        places = [
+            int(p) for place, group in zip(index, self.groups, strict=True) for p in np.unravel_index(place, group)
+        ]
 
         def read(bounds: Bounds) -> tuple[int, int]:
             at = [place if length > 1 else 0 for place, length in zip(places, bounds.shape[1:], strict=True)]
-            low, high = bounds[(slice(None), *at)].tolist()
+            place: Any = (slice(None), *at)
+            low, high = bounds[place].tolist()
             return low, -high
 
         rows, columns = read(self.rows), read(self.columns)
@@ -245,19 +244,6 @@ def around(items: Sequence[Boxes], shape: Sequence[int]) -> Boxes:
     return Boxes(groups, smallest(rows, columns), smallest(columns, rows), notes)
 
 
-def smallest(bounds: Sequence[Bounds], others: Sequence[Bounds]) -> Bounds:
-    """Element by element, broadcast; bounds whose `others` are nothing count only if these are contained anyway."""
-    if len(bounds) == 1:
-        return bounds[0]
-    check(np.broadcast_shapes(*(b.shape for b in bounds)))
-    full = [(other[:1] != NOTHING).all() for other in others]
-    sure = functools.reduce(np.minimum, (b for b, f in zip(bounds, full, strict=True) if f), np.int32(NOTHING))
-    rest = [
-        masked(b, other) for b, other, f in zip(bounds, others, full, strict=True) if not f and (np.minimum(sure, b) != sure).any()
-    ]
-    return np.asarray(functools.reduce(np.minimum, rest, sure))
-
-
 def joined(items: Sequence[Boxes | None], lengths: Sequence[int], dim: int, shape: Sequence[int]) -> Boxes:
     """As `torch.cat` along `dim`; None stands for a tensor in which nothing depends on the image."""
     known = [item for item in items if item is not None]
@@ -270,67 +256,18 @@ def joined(items: Sequence[Boxes | None], lengths: Sequence[int], dim: int, shap
         (sum(lengths),) if d == dim else common([item.groups[d] for item in known], length)
         for d, length in enumerate(shape)
     )
-    parts = [
+    parts: list[Boxes | None] = [
         item and item.aligned((*groups[:dim], (length,), *groups[dim + 1 :]))
         for item, length in zip(items, lengths, strict=True)
     ]
     axis = 1 + sum(len(group) for group in groups[:dim])
-    rows = chained([part and part.rows for part in parts], lengths, axis)
-    columns = chained([part and part.columns for part in parts], lengths, axis)
+    rows = chained([None if part is None else part.rows for part in parts], lengths, axis)
+    columns = chained([None if part is None else part.columns for part in parts], lengths, axis)
     return Boxes(groups, rows, columns, notes)
-
-
-def chained(parts: Sequence[Bounds | None], lengths: Sequence[int], axis: int) -> Bounds:
-    """One after another along the axis, each of its length there; one box for all where they do not differ."""
-    known = [part for part in parts if part is not None]
-    first = known[0]
-    if len(known) == len(parts) and all(p.shape[axis] == 1 and np.array_equal(p, first) for p in known):
-        return first
-    shape = list(np.broadcast_shapes(*(part.take([0], axis).shape for part in known)))
-    filled = [np.full([1] * first.ndim, NOTHING) if part is None else part for part in parts]
-    return np.concatenate(
-        [spread(part, (*shape[:axis], length, *shape[axis + 1 :])) for part, length in zip(filled, lengths, strict=True)],
-        axis,
-    )
-
-
-def masked(bounds: Bounds, other: Bounds) -> Bounds:
-    """The bounds, with nothing where the other ones of the same boxes have nothing.
-
-    Where that cannot be kept they stay as they are: on a large image, boxes at borders of zeros may then be too large.
-    """
-    empty = other[:1] == NOTHING
-    if not empty.any() or math.prod(np.broadcast_shapes(bounds.shape, other.shape)) > LARGEST:
-        return bounds
-    return np.where(empty, NOTHING, bounds)
-
-
-def slimmed(bounds: Bounds) -> Bounds:
-    for axis in range(1, bounds.ndim):
-        first = bounds.take([0], axis)
-        bounds = first if bounds.shape[axis] > 1 and (bounds == first).all() else bounds
-    return bounds
-
-
-def one(bounds: Bounds) -> bool:
-    """Whether all bounds are the same."""
-    low, high = bounds.reshape(2, -1)
-    return bool((low == low[0]).all() and (high == high[0]).all())
 
 
 def same(a: Boxes, b: Boxes) -> bool:
     return a.groups == b.groups and np.array_equal(a.rows, b.rows) and np.array_equal(a.columns, b.columns)
-
-
-def spread(bounds: Bounds, shape: Sequence[int]) -> Bounds:
-    """`np.broadcast_to`, within reason."""
-    check(shape)
-    return np.broadcast_to(bounds, tuple(shape))
-
-
-def check(shape: Sequence[int]) -> None:
-    if math.prod(shape) > LARGEST:
-        raise TooLargeError
 
 
 def image_boxes(channels: int, height: int, width: int) -> Boxes:

@@ -1,5 +1,6 @@
 """Lengths of dimensions as products: how the factors of one shape become those of another without being written out."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -47,6 +48,6 @@ def common(groups: Sequence[tuple[int, ...]], length: int) -> tuple[int, ...]:
         return ()
     steps = {math.prod(group[i:]) for group in groups for i in range(len(group) + 1)} | {1, length}
     ordered = sorted(steps, reverse=True)
-    if any(larger % smaller for larger, smaller in zip(ordered, ordered[1:], strict=False)):
+    if any(larger % smaller for larger, smaller in itertools.pairwise(ordered)):
         return (length,)
-    return tuple(larger // smaller for larger, smaller in zip(ordered, ordered[1:], strict=False))
+    return tuple(larger // smaller for larger, smaller in itertools.pairwise(ordered))

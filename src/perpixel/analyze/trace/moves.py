@@ -95,7 +95,9 @@ def put_back(call: Call, base: Tensor, index: int, old: Boxes | None, new: Boxes
         chosen[list(places[index])] = shape[dim] + np.arange(len(places[index]))
         both = (*shape[:dim], shape[dim] + part[dim], *shape[dim + 1 :])
         return joined([old, new and new.reshape(part)], [shape[dim], part[dim]], dim, both).pick(dim, chosen.tolist())
-    return around([b for b in (old, new and new.everywhere(())) if b], shape).everywhere(shape).noted(call.note(ASSUMED))
+    return (
+        around([b for b in (old, new and new.everywhere(())) if b], shape).everywhere(shape).noted(call.note(ASSUMED))
+    )
 
 
 def concatenated(call: Call) -> Result:

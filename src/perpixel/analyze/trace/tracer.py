@@ -27,7 +27,8 @@ from perpixel.analyze.dry_run import (
     watched,
     weights_without_values,
 )
-from perpixel.analyze.trace.boxes import Boxes, TooLargeError, image_boxes
+from perpixel.analyze.trace.bounds import TooLargeError
+from perpixel.analyze.trace.boxes import Boxes, image_boxes
 from perpixel.analyze.trace.calls import Call, Rule
 from perpixel.analyze.trace.moves import assumed, put_back
 from perpixel.analyze.trace.rules import rule_of

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from perpixel.analyze.trace.boxes import Taps
+from perpixel.analyze.trace.bounds import Taps
 
 LEAST = 1e-9
 """A weight of a resize below this is a rounding error of a zero."""
