@@ -15,6 +15,7 @@ from scipy.optimize import curve_fit
 from torch import Tensor, nn
 
 from perpixel.analyze.centred import CentredMean
+from perpixel.analyze.fields import Field
 from perpixel.analyze.maps import LOGITS, Maps
 from perpixel.core import Size
 from perpixel.core.errors import UserError
@@ -66,6 +67,7 @@ def effective_field(
     layer: str = LOGITS,
     channel: int | None = None,
     place: tuple[int, int] | None = None,
+    field: Field | None = None,
     seed: int = 0,
 ) -> EffectiveField:
     """The mean gradient energy of a layer's unit with respect to the image's pixels.
@@ -80,9 +82,9 @@ def effective_field(
         layer: a name of `model.named_modules()`, or "logits".
         channel: of the layer's map; None for all.
         place: (row, column) on the layer's map, in every image; None for the middle one.
+        field: the layer's theoretical field, which says over which pixel a unit lies; None: where map and image are laid
+            over each other.
         seed: of the random signs.
-
-    The unit is taken to lie at (place + 0.5) x pixels / places - 0.5, rounded to a pixel.
 
     Raises:
         UserError: no such layer or unit, or no image.
@@ -90,7 +92,7 @@ def effective_field(
     total = CentredMean()
     generator = torch.Generator().manual_seed(seed)
     for image in images:
-        energy, centre = gradient_energy(model, image, layer, channel, place, generator)
+        energy, centre = gradient_energy(model, image, layer, channel, place, field, generator)
         total.add(energy, centre)
     if not total.count:
         raise UserError("an effective field needs one image or more")
@@ -104,6 +106,7 @@ def gradient_energy(
     layer: str = LOGITS,
     channel: int | None = None,
     place: tuple[int, int] | None = None,
+    field: Field | None = None,
     generator: torch.Generator | None = None,
 ) -> tuple[Array, tuple[int, int]]:
     """(H, W) squared gradient of a unit, and the pixel (row, column) at which the unit lies: `effective_field` of one image."""
@@ -117,7 +120,7 @@ def gradient_energy(
             raise UserError(f"{layer} has a map of {size[0]} x {size[1]}; there is no unit ({at[0]}, {at[1]})")
         if channel is not None and not 0 <= channel < values.shape[1]:
             raise UserError(f"{layer} has {values.shape[1]} channels, counted from 0; there is no channel {channel}")
-        centre = pixel_of(at, size, (image.shape[-2], image.shape[-1]))
+        centre = pixel_of(at, size, (image.shape[-2], image.shape[-1]), field)
         column = values[0, :, at[0], at[1]]
         if channel is not None:
             return column[channel]
@@ -132,14 +135,17 @@ def gradient_energy(
     return gradient[0].double().square().sum(dim=0).cpu().numpy(), centre
 
 
-def pixel_of(place: tuple[int, int], places: Size, pixels: Size) -> tuple[int, int]:
-    """The pixel over which a unit of a map lies, where map and image cover the same ground.
+def pixel_of(place: tuple[int, int], places: Size, pixels: Size, field: Field | None = None) -> tuple[int, int]:
+    """The pixel over which a unit of a map lies: by its theoretical field, else where map and image cover the same ground.
 
     >>> pixel_of((2, 0), (4, 8), (32, 64))  # units of 8 pixels; the third is over pixels 16 to 23
     (20, 4)
     """
-    row, column = ((p + 0.5) * n / m - 0.5 for p, n, m in zip(place, pixels, places, strict=True))
-    return (math.floor(row + 0.5), math.floor(column + 0.5))
+    if field is not None and all(map(math.isfinite, (*field.offset, *field.stride))):
+        row, column = (o + s * p for o, s, p in zip(field.offset, field.stride, place, strict=True))
+    else:
+        row, column = ((p + 0.5) * n / m - 0.5 for p, n, m in zip(place, pixels, places, strict=True))
+    return math.floor(row + 0.5), math.floor(column + 0.5)
 
 
 @contextmanager

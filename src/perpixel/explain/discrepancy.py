@@ -13,8 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from perpixel.analyze import Field
 from perpixel.analyze.effective import fixed
+from perpixel.analyze.fields import Field
 from perpixel.analyze.maps import Maps
 from perpixel.core import Size
 from perpixel.core.image import Array
@@ -24,6 +24,8 @@ from perpixel.explain.search import Unit
 
 PHASE = 64
 """Parts begin at multiples of this, so that strided layers sample them as they sample the whole."""
+SLACK = 16
+"""Pixels added around a field: behind a resize or an unpooling the centres of units are regular on average alone."""
 
 
 class Place(NamedTuple):
@@ -59,7 +61,7 @@ def cheaper(places: Sequence[Place], fields: Mapping[str, Field], grid: Grid) ->
     found = tuple(p for p in parts if p is not None)
     if len(found) < len(parts):
         return whole
-    counts = [int(grid.touching(part.field).sum()) for part in found]
+    counts = [grid.touched(part.field) for part in found]
     pixels = sum(n * part.computed.pixels for n, part in zip(counts, found, strict=True))
     return Passes(sum(counts), pixels, found) if pixels < whole.pixels else whole
 
@@ -80,7 +82,7 @@ def part_of(place: Place, field: Field | None, size: Size) -> Part | None:
 
 def _one_axis(at: int, extent: float, stride: float, offset: float, pixels: int) -> tuple[int, int, int, int, int] | None:
     """First and last pixel of a field, of what is computed (last ones just outside), and the place there."""
-    centre, half = offset + stride * at, (extent - 1) / 2 + 1  # a pixel more: units of one map differ by so much
+    centre, half = offset + stride * at, (extent - 1) / 2 + SLACK
     low, high = max(0, math.floor(centre - half)), min(pixels, math.ceil(centre + half) + 1)
     start, end = low // PHASE * PHASE, min(pixels, -(-high // PHASE) * PHASE)
     place = at - start / stride

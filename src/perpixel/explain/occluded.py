@@ -41,9 +41,16 @@ class Grid:
 
     def touching(self, box: "Box") -> Tensor:
         """(N,) bool: the occluders that cover a pixel of the box."""
-        row, column = self.corners.unbind(1)
-        down = (row + self.side > box.top) & (row < box.bottom)
-        return down & (column + self.side > box.left) & (column < box.right)
+        rows, columns = self._along(0, box.top, box.bottom), self._along(1, box.left, box.right)
+        return (rows[:, None] & columns).flatten()
+
+    def touched(self, box: "Box") -> int:
+        """How many that are."""
+        return int(self._along(0, box.top, box.bottom).sum() * self._along(1, box.left, box.right).sum())
+
+    def _along(self, axis: int, first: int, end: int) -> Tensor:
+        corners = torch.arange(self.shape[axis]) * self.step
+        return (corners + self.side > first) & (corners < end)
 
     def centre(self, index: tuple[int, int]) -> tuple[float, float]:
         """The middle of an occluder, as (row, column) in the image."""

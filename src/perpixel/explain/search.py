@@ -1,13 +1,14 @@
 """The images of a set that activate a network's units most, and where."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from perpixel.analyze.effective import fixed
+from perpixel.analyze.effective import fixed, pixel_of
+from perpixel.analyze.fields import Field
 from perpixel.analyze.maps import Maps, map_shapes
 from perpixel.core.image import read_image
 from perpixel.core.reporter import Reporter, Silent
@@ -23,11 +24,13 @@ class Unit(NamedTuple):
 
 
 class Peak(NamedTuple):
-    """Where a unit answers most in an image: which image, the place (row, column) on the map, and the value there."""
+    """Where a unit answers most in an image: which image, the place (row, column) on the map, the value there, and the pixel
+    over which it lies."""
 
     image: int
     place: tuple[int, int]
     value: float
+    pixel: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,12 @@ def draw_units(model: nn.Module, image: Tensor, layers: Iterable[str], units: in
 
 
 def top_images(
-    model: nn.Module, images: Sequence[Tensor], units: Sequence[Unit], count: int, report: Reporter | None = None
+    model: nn.Module,
+    images: Sequence[Tensor],
+    units: Sequence[Unit],
+    count: int,
+    fields: Mapping[str, Field],
+    report: Reporter | None = None,
 ) -> dict[Unit, tuple[Peak, ...]]:
     """For each unit the `count` images in which its highest value is highest, the highest first.
 
@@ -70,23 +78,26 @@ def top_images(
         images: `(1, C, H, W)` each, normalised, of any sizes.
         units: whose names are layers of the model.
         count: images a unit.
+        fields: theoretical fields by layer, which say over which pixel a unit lies; may be empty.
         report: told (done, total) before each image; it may raise to stop.
     """
     report = report or Silent()
     peaks: dict[Unit, list[Peak]] = {unit: [] for unit in units}
     lowest = dict.fromkeys(units, float("inf"))
-    for index, found in enumerate(_highest(model, images, units, report)):
-        for unit, (high, low, place) in found.items():
-            peaks[unit].append(Peak(index, place, high))
+    for index, found in enumerate(_extremes(model, images, units, report)):
+        for unit, (high, low, row, column, *size) in found.items():
+            place, (h, w, height, width) = (int(row), int(column)), map(int, size)
+            pixel = pixel_of(place, (h, w), (height, width), fields.get(unit.layer))
+            peaks[unit].append(Peak(index, place, high, pixel))
             lowest[unit] = min(lowest[unit], low)
     ranked = {unit: sorted(found, key=lambda p: -p.value) for unit, found in peaks.items()}
     return {u: tuple(found[:count]) if found and found[0].value > lowest[u] else () for u, found in ranked.items()}
 
 
-def _highest(
+def _extremes(
     model: nn.Module, images: Sequence[Tensor], units: Sequence[Unit], report: Reporter
-) -> Iterator[dict[Unit, tuple[float, float, tuple[int, int]]]]:
-    """For each image: of each unit its highest and lowest value and the place of the highest."""
+) -> Iterator[dict[Unit, list[float]]]:
+    """For each image and unit: highest and lowest value, row and column of the highest, sizes of map and image."""
     channels: dict[str, list[int]] = {}
     for unit in units:
         channels.setdefault(unit.layer, []).append(unit.channel)
@@ -94,16 +105,17 @@ def _highest(
     def extremes(layer: str, values: Tensor) -> Tensor:
         flat = values[0, channels[layer]].flatten(1).double()
         high, index = flat.max(dim=1)
+        size = torch.tensor(values.shape[2:], device=values.device).expand(len(index), 2)
         at = torch.stack([index // values.shape[3], index % values.shape[3]], dim=1)
-        return torch.cat([high[:, None], flat.min(dim=1).values[:, None], at], dim=1)
+        return torch.cat([high[:, None], flat.min(dim=1).values[:, None], at, size], dim=1)
 
     maps = Maps(model, channels, extremes)
     with fixed(model), torch.inference_mode():
         for index in range(len(images)):
             report.step(index, len(images), "looking for the images that activate units most")
-            found = {layer: rows.tolist() for layer, rows in maps(images[index]).items()}
+            image = images[index]
             yield {
-                Unit(layer, channel): (high, low, (int(row), int(column)))
-                for layer, rows in found.items()
-                for channel, (high, low, row, column) in zip(channels[layer], rows, strict=True)
+                Unit(layer, channel): [*row, *image.shape[-2:]]
+                for layer, rows in maps(image).items()
+                for channel, row in zip(channels[layer], rows.tolist(), strict=True)
             }
