@@ -22,7 +22,8 @@ class Kept(NamedTuple):
 
     radius: pixels kept around the region; inf for the whole image.
     score: in [0, 1], the mean probability of the class over the region.
-    iou: of the region with the pixels kept that are given the class.
+    iou: of the region with what hangs together with it of the kept pixels that are given the class; other things of the
+        class do not count.
     """
 
     radius: float
@@ -54,6 +55,12 @@ def region_of(labels: Array, at: tuple[int, int]) -> Array:
     """
     numbers, _ = ndimage.label(labels == labels[at])
     return np.asarray(numbers == numbers[at])
+
+
+def touching(mask: Array, region: Array) -> Array:
+    """(H, W) bool: of a mask, the parts that hang together over edges and share a pixel with the region."""
+    numbers, _ = ndimage.label(mask)
+    return np.asarray(mask & np.isin(numbers, np.unique(numbers[region & mask])))
 
 
 def distance_to(region: Array) -> Array:
@@ -88,15 +95,14 @@ def context_curve(
     away = distance_to(region)
     radii = doubling(int(away.max())) if radii is None else radii
     rest, points = filled(image, fill), []
-    inside = torch.from_numpy(region)
     for radius in (*radii, float("inf")):
-        kept = torch.from_numpy(away <= radius)
-        mixed = torch.where(kept.to(image.device), image, rest)
+        kept = away <= radius
+        mixed = torch.where(torch.from_numpy(kept).to(image.device), image, rest)
         with torch.inference_mode():
-            found = probabilities(mixed)[0].cpu()
-        given = (found.argmax(dim=0) == label) & kept
-        iou = float((given & inside).sum() / (given | inside).sum())
-        points.append(Kept(radius, float(found[label][inside].mean()), iou))
+            found = probabilities(mixed)[0].cpu().numpy()
+        given = touching((found.argmax(axis=0) == label) & kept, region)
+        iou = np.count_nonzero(given & region) / np.count_nonzero(given | region)
+        points.append(Kept(radius, float(found[label][region].mean()), iou))
     return ContextCurve(tuple(points), fill, int(region.sum()))
 
 

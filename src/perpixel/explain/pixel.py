@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,6 +51,35 @@ class Explanation:
     theoretical: Field | None
     region: Array
     context: ContextCurve
+
+    def strongest(self) -> tuple[float, float]:
+        """The middle of the patch that moves the class most, as (row, column) in the picture."""
+        place = int(abs(self.occlusion).argmax())
+        return self.grid.centre((place // self.grid.shape[1], place % self.grid.shape[1]))
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything but the maps of pixels."""
+        names = self.taxonomy.names
+        sides = self.theoretical.size if self.theoretical else (math.inf, math.inf)
+        return {
+            "input": list(self.picture.shape[:2]),
+            "input_at": list(self.at),
+            "explained": names[self.label],
+            "predicted": names[self.predicted],
+            "scores": {name: float(score) for name, score in zip(names, self.scores, strict=True)},
+            "occlusion": {"side": self.grid.side, "step": self.grid.step, "change": self.occlusion.tolist()},
+            "theoretical": [side if math.isfinite(side) else None for side in sides],
+            "effective_side_90": self.effective.side(),
+            "context": {
+                "fill": self.context.fill,
+                "region_pixels": self.context.pixels,
+                "used": self.context.used if math.isfinite(self.context.used) else None,
+                "curve": [
+                    {"radius": p.radius if math.isfinite(p.radius) else None, "score": p.score, "iou": p.iou}
+                    for p in self.context.points
+                ],
+            },
+        }
 
 
 def explain_pixel(
