@@ -28,8 +28,8 @@ class Maps:
         keep: gets a layer's name and its map `(B, C', h, w)` while the network runs. What it returns must not be a view of
             the map: the layer after it may overwrite that in place.
 
-    A layer that runs several times counts by its last run, one that returns a tuple or list by the first member. After the first pass, a pass ends where the last wanted map
-    was seen: exact, and cheaper for early layers.
+    A layer that runs several times counts by its last run, one that returns a tuple or list by the first member. After the
+    first pass, a pass ends where the last wanted map was seen: exact, and cheaper for early layers.
 
     Raises:
         UserError: no such layer, or one that gives no map of four dimensions.

@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 def explain(
     model: Annotated[str, typer.Argument(metavar="RUN|BUNDLE|NAME", help="A run, a bundle or a bundled model.")],
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.")],
-    at: Annotated[str, typer.Option(metavar="Y,X", help="The pixel: row and column, counted from 0 at the upper left.")],
+    at: Annotated[
+        str, typer.Option(metavar="Y,X", help="The pixel: row and column, counted from 0 at the upper left.")
+    ],
     class_: Annotated[
         str | None, typer.Option("--class", metavar="C", help="Explain this class's score, not the predicted class's.")
     ] = None,
     side: Annotated[int | None, typer.Option(min=1, help="Of the patch of noise that hides, in pixels.")] = None,
-    step: Annotated[int | None, typer.Option(min=1, help="Between two places of it; about 400 places unless given.")] = None,
+    step: Annotated[
+        int | None, typer.Option(min=1, help="Between two places of it; about 400 places unless given.")
+    ] = None,
     fill: Annotated[str, typer.Option(help="What replaces the context: mean or blur.")] = "mean",
     seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The folder for STEM_Y_X.png and STEM_Y_X.json.")] = None,
@@ -84,7 +88,9 @@ def lines(found: "Explanation") -> list[str]:
 
 def radius(pixels: float) -> str:
     """How much context is used, in words."""
-    return "the whole image" if math.isinf(pixels) else f"{pixels:.0f} pixels around it" if pixels else "nothing around it"
+    return (
+        "the whole image" if math.isinf(pixels) else f"{pixels:.0f} pixels around it" if pixels else "nothing around it"
+    )
 
 
 def _write(out: Path, stem: str, found: "Explanation", about: dict[str, Any]) -> None:

@@ -15,18 +15,25 @@ def fields(
     data: Annotated[str, typer.Argument(metavar="DATA", help="A folder of images, or a dataset.yaml.")],
     split: Annotated[str, typer.Option(help="Which split.")] = "val",
     layers: Annotated[
-        str | None, typer.Option(metavar="A,B,...", help="Names of layers, as in named_modules(); the stages unless given.")
+        str | None,
+        typer.Option(metavar="A,B,...", help="Names of layers, as in named_modules(); the stages unless given."),
     ] = None,
     units: Annotated[int, typer.Option(min=1, help="Channels of each layer, drawn at random.")] = 10,
     images: Annotated[int, typer.Option(min=1, help="Images for each, those that activate it most.")] = 10,
-    search: Annotated[int, typer.Option(min=0, help="Look for them among so many images only, evenly spread; 0: all.")] = 0,
+    search: Annotated[
+        int, typer.Option(min=0, help="Look for them among so many images only, evenly spread; 0: all.")
+    ] = 0,
     minutes: Annotated[
         float | None, typer.Option(min=0, help="Take as many units and images as fit into so many minutes.")
     ] = None,
     side: Annotated[int, typer.Option(min=1, help="Of the patch of noise that hides, in pixels.")] = 11,
-    step: Annotated[int, typer.Option(min=1, help="Between two places of it, in pixels; 6 is four times as quick as 3.")] = 3,
+    step: Annotated[
+        int, typer.Option(min=1, help="Between two places of it, in pixels; 6 is four times as quick as 3.")
+    ] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Of units and noise.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="A folder for fields.json, fields.png, and what is done so far.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder for fields.json, fields.png, and what is done so far.")
+    ] = None,
     device: Annotated[str, typer.Option()] = "auto",
 ) -> None:
     """Theoretical, effective and empirical receptive fields (Zhou et al., ICLR 2015). With --out it can be interrupted."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 from torch import Tensor
-from torchvision.transforms.v2 import functional as F  # noqa: N812
+from torchvision.transforms.v2 import functional as F
 
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array

@@ -70,17 +70,17 @@ def part_of(place: Place, field: Field | None, size: Size) -> Part | None:
     """The part of an image that a place needs; None where that is not known, or everything."""
     if field is None or not all(math.isfinite(v) for v in (*field.size, *field.stride, *field.offset)):
         return None
-    axes = [
-        _one_axis(at, *line)
-        for at, *line in zip(place.at, field.size, field.stride, field.offset, size, strict=True)
-    ]
-    if axes[0] is None or axes[1] is None:
+    rows = _one_axis(place.at[0], field.size[0], field.stride[0], field.offset[0], size[0])
+    columns = _one_axis(place.at[1], field.size[1], field.stride[1], field.offset[1], size[1])
+    if rows is None or columns is None:
         return None
-    (low, high, start, end, row), (left, right, begin, stop, column) = axes
+    (low, high, start, end, row), (left, right, begin, stop, column) = rows, columns
     return Part(Box(low, left, high, right), Box(start, begin, end, stop), Place(place.unit, (row, column)))
 
 
-def _one_axis(at: int, extent: float, stride: float, offset: float, pixels: int) -> tuple[int, int, int, int, int] | None:
+def _one_axis(
+    at: int, extent: float, stride: float, offset: float, pixels: int
+) -> tuple[int, int, int, int, int] | None:
     """First and last pixel of a field, of what is computed (last ones just outside), and the place there."""
     centre, half = offset + stride * at, (extent - 1) / 2 + SLACK
     low, high = max(0, math.floor(centre - half)), min(pixels, math.ceil(centre + half) + 1)
@@ -120,7 +120,13 @@ def discrepancies(
 
 
 def _in_parts(
-    model: nn.Module, image: Tensor, places: Sequence[Place], passes: Passes, grid: Grid, patch: Tensor, report: Reporter
+    model: nn.Module,
+    image: Tensor,
+    places: Sequence[Place],
+    passes: Passes,
+    grid: Grid,
+    patch: Tensor,
+    report: Reporter,
 ) -> dict[Place, Array]:
     found, done = {}, 0
     for place, part in zip(places, passes.parts, strict=True):

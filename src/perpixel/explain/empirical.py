@@ -17,10 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from perpixel.analyze.centred import CentredMean
-from perpixel.core import Size
 from perpixel.core.image import Array
-from perpixel.explain.occluded import Grid
-from perpixel.explain.search import Unit
 
 THRESHOLD = 0.1
 THRESHOLDS = (0.05, 0.1, 0.2, 0.5)

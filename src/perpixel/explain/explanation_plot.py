@@ -19,7 +19,7 @@ FILLS = {"mean": "the mean colour of the data", "blur": "a blurred copy"}
 def draw_explanation(found: Explanation) -> Figure:
     """Three pictures above, scores and the context curve below."""
     figure = canvas(11.5, 6.6)
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1.05, 1))
+    top, bottom = figure.subfigures(2, 1, height_ratios=(1.05, 1))  # type: ignore[misc]
     left, middle, right = top.subplots(1, 3)
     _fields(left, found)
     _occlusion(middle, found)

@@ -13,9 +13,8 @@ from perpixel.analyze.fields import Field, receptive_fields
 from perpixel.analyze.maps import check_layers, main_layers, map_shapes
 from perpixel.core.errors import UserError, nearest
 from perpixel.core.reporter import Reporter, Silent, clock
-from perpixel.explain import empirical
 from perpixel.explain.discrepancy import Place, discrepancies
-from perpixel.explain.empirical import EmpiricalField, Spread, spread
+from perpixel.explain.empirical import IMAGES, SIDE, STEP, THRESHOLD, UNITS, EmpiricalField, Spread, spread
 from perpixel.explain.journal import Journal, pack, unpack
 from perpixel.explain.occluded import Grid, noise
 from perpixel.explain.plan import Peaks, Plan, measure_pace, plan, plan_within
@@ -30,10 +29,10 @@ class Settings:
     pixels of the network's input; seed: of units and noise; effective: images over which gradients are averaged.
     """
 
-    units: int = empirical.UNITS
-    images: int = empirical.IMAGES
-    side: int = empirical.SIDE
-    step: int = empirical.STEP
+    units: int = UNITS
+    images: int = IMAGES
+    side: int = SIDE
+    step: int = STEP
     seed: int = 0
     effective: int = 20
 
@@ -52,7 +51,7 @@ class LayerFields:
     empirical: Mapping[Unit, EmpiricalField]
     dead: int
 
-    def sizes(self, threshold: float = empirical.THRESHOLD) -> Spread:
+    def sizes(self, threshold: float = THRESHOLD) -> Spread:
         """Mean and deviation over the units."""
         return spread(found.size(threshold) for found in self.empirical.values())
 
@@ -76,7 +75,7 @@ def measure_fields(
     model: nn.Module,
     images: Sequence[Tensor],
     layers: Sequence[str] | None = None,
-    settings: Settings = Settings(),  # noqa: B008  (frozen)
+    settings: Settings = Settings(),
     minutes: float | None = None,
     out: Path | None = None,
     about: Mapping[str, Any] | None = None,
@@ -112,7 +111,11 @@ def measure_fields(
     dead = [unit.layer for unit, seen in peaks.items() if not seen]
     return [
         LayerFields(
-            layer, theory.get(layer), effective[layer], {u: f for u, f in found.items() if u.layer == layer}, dead.count(layer)
+            layer,
+            theory.get(layer),
+            effective[layer],
+            {u: f for u, f in found.items() if u.layer == layer},
+            dead.count(layer),
         )
         for layer in layers
     ]
@@ -153,9 +156,7 @@ def _effective(work: Work, layer: str) -> EffectiveField:
     )
 
 
-def empirical_fields(
-    work: Work, peaks: Peaks, deadline: float | None = None
-) -> dict[Unit, EmpiricalField]:
+def empirical_fields(work: Work, peaks: Peaks, deadline: float | None = None) -> dict[Unit, EmpiricalField]:
     """The empirical fields of units: says what it costs, passes what is not done yet, and adds up the maps.
 
     Args:
@@ -201,7 +202,9 @@ def _pass_all(work: Work, chosen: Plan, grids: Mapping[int, Grid], done: Done, d
         if not todo:
             continue
         if deadline is not None and time.monotonic() > deadline:
-            work.report.line(f"the time is up: {passed:,} of {total:,} passes done; the same command goes on with --out")
+            work.report.line(
+                f"the time is up: {passed:,} of {total:,} passes done; the same command goes on with --out"
+            )
             return
         tensor, grid = work.images[image], grids[image]
         patch = noise(tensor.shape[1], grid.side, work.settings.seed)

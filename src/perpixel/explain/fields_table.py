@@ -79,7 +79,11 @@ def _one(found: LayerFields) -> dict[str, Any]:
             for t, s in ((t, found.sizes(t)) for t in THRESHOLDS)
         },
         "units": [
-            {"channel": unit.channel, "images": one.images, "sizes": {f"{t:g}": _finite(one.size(t)) for t in THRESHOLDS}}
+            {
+                "channel": unit.channel,
+                "images": one.images,
+                "sizes": {f"{t:g}": _finite(one.size(t)) for t in THRESHOLDS},
+            }
             for unit, one in found.empirical.items()
         ],
         "dead_units": found.dead,

@@ -98,7 +98,9 @@ def occluded_batches(image: Tensor, patch: Tensor, corners: Tensor) -> Iterator[
     for part in corners.split(batch_size(image)):
         batch = image.repeat(len(part), 1, 1, 1).contiguous(memory_format=torch.channels_last)
         for copy, (row, column) in zip(batch, part.tolist(), strict=True):
-            hidden = copy[:, max(row, 0) : max(row + patch.shape[1], 0), max(column, 0) : max(column + patch.shape[2], 0)]
+            hidden = copy[
+                :, max(row, 0) : max(row + patch.shape[1], 0), max(column, 0) : max(column + patch.shape[2], 0)
+            ]
             cut_top, cut_left = max(-row, 0), max(-column, 0)
             hidden.copy_(patch[:, cut_top : cut_top + hidden.shape[1], cut_left : cut_left + hidden.shape[2]])
         yield batch

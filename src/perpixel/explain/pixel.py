@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from perpixel.analyze.effective import EffectiveField, fixed, gradient_energy
 from perpixel.analyze.centred import CentredMean
+from perpixel.analyze.effective import EffectiveField, fixed, gradient_energy
 from perpixel.analyze.fields import Field
 from perpixel.analyze.maps import LOGITS
 from perpixel.core import Size
@@ -204,7 +204,9 @@ def around(image: Tensor, at: tuple[int, int], tile: int = TILE) -> tuple[Tensor
     height, width = image.shape[-2:]
     if height * width <= tile * tile:
         return image, at
-    top, left = (min(max(0, a - tile // 2), max(0, n - tile)) // 32 * 32 for a, n in zip(at, (height, width), strict=True))
+    top, left = (
+        min(max(0, a - tile // 2), max(0, n - tile)) // 32 * 32 for a, n in zip(at, (height, width), strict=True)
+    )
     return image[..., top : top + tile, left : left + tile], (at[0] - top, at[1] - left)
 
 

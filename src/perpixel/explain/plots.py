@@ -7,7 +7,6 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,8 +14,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
 from perpixel.core.files import atomic_write
-from perpixel.core.image import Array
-from perpixel.explain.empirical import STEP
 from perpixel.explain.fields import LayerFields
 
 INK, PAPER, QUIET = "#1d1d1f", "#ffffff", "#8a8a8e"
