@@ -52,8 +52,7 @@ def _mark(axes: Axes, found: Explanation) -> None:
 def _fields(axes: Axes, found: Explanation) -> None:
     _bare(axes, "the pixel (+), its segment, its fields")
     axes.imshow(found.picture)
-    axes.contour(found.region, levels=[0.5], colors="black", linewidths=2.6)
-    axes.contour(found.region, levels=[0.5], colors="white", linewidths=1.2)
+    _outline(axes, found.region)
     side = found.effective.side()
     words = []
     if not math.isnan(side):
@@ -67,6 +66,13 @@ def _fields(axes: Axes, found: Explanation) -> None:
         words.append("theoretical: everything")
     _mark(axes, found)
     axes.set_xlabel(f"{'; '.join(words)} pixels", color=INK, fontsize=9)
+
+
+def _outline(axes: Axes, region: Array) -> None:
+    """Closed at the picture's border, too."""
+    columns, rows = (np.arange(-1, n + 1) for n in region.shape[::-1])
+    for colour, width in (("black", 2.6), ("white", 1.2)):
+        axes.contour(columns, rows, np.pad(region, 1), levels=[0.5], colors=colour, linewidths=width)
 
 
 def _square(axes: Axes, found: Explanation, size: tuple[float, float], colour: str) -> None:

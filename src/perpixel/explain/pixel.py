@@ -21,6 +21,7 @@ from perpixel.explain.fields import theoretical
 from perpixel.explain.occluded import Grid, noise, occluded_batches
 from perpixel.infer import Predictor
 from perpixel.infer.predictor import TILE, as_array, display_image
+from perpixel.infer.tiles import GRID
 from perpixel.labels import Taxonomy
 
 PASSES = 400
@@ -205,7 +206,8 @@ def around(image: Tensor, at: tuple[int, int], tile: int = TILE) -> tuple[Tensor
     if height * width <= tile * tile:
         return image, at
     top, left = (
-        min(max(0, a - tile // 2), max(0, n - tile)) // 32 * 32 for a, n in zip(at, (height, width), strict=True)
+        min(max(0, a - tile // 2) // GRID * GRID, -(-max(0, n - tile) // GRID) * GRID)
+        for a, n in zip(at, (height, width), strict=True)
     )
     return image[..., top : top + tile, left : left + tile], (at[0] - top, at[1] - left)
 
