@@ -32,6 +32,8 @@ VERBS = (
     "report",
     "errors",
     "compare",
+    "explain",
+    "fields",
     "models",
     "decoupled",
     "convert",

@@ -11,7 +11,21 @@ from typing import Annotated
 import typer
 
 import perpixel
-from perpixel.cli import check, compare, convert, decoupled, demo, errors, evaluate, models, predict, report, train
+from perpixel.cli import (
+    check,
+    compare,
+    convert,
+    decoupled,
+    demo,
+    errors,
+    evaluate,
+    explain,
+    fields,
+    models,
+    predict,
+    report,
+    train,
+)
 from perpixel.core.errors import Interrupted, UserError
 
 INTERRUPTED = 75
@@ -35,7 +49,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (demo, check, train, evaluate, predict, report, errors, compare, models, decoupled):
+for verb in (demo, check, train, evaluate, predict, report, errors, compare, explain, fields, models, decoupled):
     app.command(verb.__name__.rsplit(".", 1)[1])(getattr(verb, verb.__name__.rsplit(".", 1)[1]))
 app.add_typer(convert.convert, name="convert")
 
