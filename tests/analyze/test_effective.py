@@ -12,7 +12,6 @@ from perpixel.analyze.effective import EffectiveField, effective_field, fit_gaus
 from perpixel.analyze.fields import Field
 from perpixel.core.errors import UserError
 
-
 SEEDS = 8
 
 
