@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from perpixel import cli
+from perpixel.analyze import receptive_fields
+from perpixel.infer import load
 
 
 @pytest.fixture
@@ -90,6 +92,26 @@ def test_errors_prints_and_writes(run, bundle: Path, tmp_path: Path) -> None:
     ):
         assert words in page
     assert page.count("<img") > 2 * 4  # of each unsure image, and the worst regions
+
+
+@pytest.mark.parametrize(("options", "ratio"), [((), None), (("--field", "32"), 0.25)])
+def test_sizes_are_shares_of_the_field(
+    run, bundle: Path, tmp_path: Path, options: tuple[str, ...], ratio: float | None
+) -> None:
+    """The side given, else that of the theoretical field of the logits."""
+    data, out = write_set(tmp_path / "data", 2), tmp_path / "out"
+    status, said, _ = run("errors", bundle, data, "--out", out, *options)
+    assert status == 0
+    results = json.loads((out / "errors.json").read_text())
+    if ratio is None:
+        field = receptive_fields(load(str(bundle), "cpu").model)["logits"]
+        assert field.size[0] == field.size[1] < float("inf")
+        assert results["field"] == field.size[0]
+        assert f"field     theoretical, {field.size[0]:.0f} pixels a side" in said
+        ratio = 8 / field.size[0]
+    else:
+        assert "field     " not in said
+    assert results["sizes"][0]["of_field"] == [0, pytest.approx(ratio)]
 
 
 def test_compare_prints_and_writes(run, bundle: Path, tmp_path: Path) -> None:

@@ -3,12 +3,17 @@
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from perpixel.core.errors import UserError
+
+if TYPE_CHECKING:
+    from perpixel.data.samples import Sample
+    from perpixel.infer import Predictor
 
 
 def errors(
@@ -20,7 +25,8 @@ def errors(
         str | None, typer.Option(help="A pattern that finds an image's group in its name, for the intervals.")
     ] = None,
     field: Annotated[
-        float | None, typer.Option(min=1, help="Side of the receptive field in pixels, to compare objects with.")
+        float | None,
+        typer.Option(min=1, help="Side in pixels to compare objects with; else that of the theoretical field."),
     ] = None,
     worst: Annotated[int, typer.Option(min=0, help="So many of the worst regions of each kind.")] = 4,
     unsure: Annotated[
@@ -54,17 +60,37 @@ def errors(
         doubts = study_uncertainty(predictor, spread_over(samples, unsure), taxonomy, report) if unsure else None
     if label is not None:
         study.require_class(label)
-    results = error_results(study, groups, field) | uncertainty_results(doubts)
+    side = field or _field_side(predictor, samples)
+    results = error_results(study, groups, side) | uncertainty_results(doubts)
     _show(results)
-    for line in (note, "" if results["resampled"] else "no intervals: there is one image, or one group of them"):
+    for line in (
+        _said_of_field(field, side),
+        note,
+        "" if results["resampled"] else "no intervals: there is one image, or one group of them",
+    ):
         if line:
             print(line)
     out.mkdir(parents=True, exist_ok=True)
     about = About(model, dataset.name or dataset.root.name, split, shlex.join(["perpixel", *sys.argv[1:]]))
-    said = {"model": model, "data": about.data, "split": split, **results}
+    said = {"model": model, "data": about.data, "split": split, "field": side, **results}
     write_text(out / "errors.json", json.dumps(said, indent=1) + "\n")
     page = write_errors_page(out / "errors.html", about, study, results, predictor, doubts)
     print(f"errors    {page}, errors.json beside it")
+
+
+def _field_side(predictor: "Predictor", samples: Sequence["Sample"]) -> float | None:
+    """Of the theoretical field, in pixels of the first image."""
+    from perpixel.core.image import read_image
+    from perpixel.explain.fields import field_side
+
+    height, width = read_image(samples[0].image).shape[:2]
+    return field_side(predictor.model, predictor.preprocessing, (height, width))
+
+
+def _said_of_field(given: float | None, side: float | None) -> str:
+    if given:
+        return ""
+    return f"field     theoretical, {side:.0f} pixels a side" if side else "field     unbounded or not known: no shares"
 
 
 def refuse_file(out: Path) -> None:

@@ -1,5 +1,6 @@
 """The fields of a network's layers on a user's own images: theoretical, effective and empirical side by side."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,9 @@ from torch import Tensor, nn
 
 from perpixel.analyze.effective import EffectiveField, effective_field
 from perpixel.analyze.fields import Field, receptive_fields
-from perpixel.analyze.maps import check_layers, main_layers, map_shapes
+from perpixel.analyze.maps import LOGITS, check_layers, main_layers, map_shapes
+from perpixel.bundle.preprocessing import Preprocessing
+from perpixel.core import Size
 from perpixel.core.errors import UserError, nearest
 from perpixel.core.reporter import Reporter, Silent, clock
 from perpixel.explain.discrepancy import Place, discrepancies
@@ -145,6 +148,18 @@ def theoretical(model: nn.Module, in_channels: int, layers: Sequence[str]) -> di
         return {}
     found = {layer: known.get(layer) or known.get(f"{layer}[0]") or known.get("") for layer in layers}
     return {layer: one for layer, one in found.items() if one is not None}
+
+
+def field_side(model: nn.Module, preprocessing: Preprocessing, size: Size) -> float | None:
+    """Side of a square as large as the theoretical field of the logits, in pixels of a user's image of this size.
+
+    The network sees that image at its working size, so that a field of so many of its own pixels is smaller or larger on
+    the image. None where the field is the whole image, is not known, or is empty.
+    """
+    field = theoretical(model, preprocessing.channels, [LOGITS]).get(LOGITS)
+    side = math.sqrt(field.size[0] * field.size[1]) if field else 0.0
+    factor = (preprocessing.short_side or min(size)) * preprocessing.scale / min(size)
+    return side / factor if side and math.isfinite(side) else None
 
 
 def _effective(work: Work, layer: str) -> EffectiveField:
