@@ -167,13 +167,17 @@ def line(bounds: Bounds, pixels: int) -> Line:
     if not len(places):
         return Line(int((high - low)[seen].max()) + 1, math.nan, math.nan, False)
     extent = int((high - low)[places].max()) + 1
-    start, stop = longest_run(places)
+    start, stop = steady(places)
     return Line(extent, *grid((low[start:stop] + high[start:stop]) / 2, start), True)
 
 
 def inside(low: np.ndarray, high: np.ndarray, pixels: int) -> np.ndarray:
-    """The numbers of the units whose fields touch neither border."""
-    return np.flatnonzero((low < NOTHING) & (low > 0) & (high < pixels - 1))
+    """The numbers of the units whose fields touch neither border of the image nor, if there are such, of what is read
+    of it: strides may leave its last pixels out."""
+    seen = low < NOTHING
+    within = seen & (low > 0) & (high < pixels - 1)
+    farther = within & (low > low[seen].min(initial=NOTHING)) & (high < high[seen].max(initial=0))
+    return np.flatnonzero(farther if farther.any() else within)
 
 
 def units(bounds: Bounds) -> tuple[np.ndarray, np.ndarray]:
@@ -190,14 +194,16 @@ def units(bounds: Bounds) -> tuple[np.ndarray, np.ndarray]:
     return low, -high
 
 
-def longest_run(places: np.ndarray) -> tuple[int, int]:
-    """Start and end of the longest run of neighbours among ascending numbers.
+def steady(places: np.ndarray) -> tuple[int, int]:
+    """Start and end of the longest run of neighbours among ascending numbers, less a quarter at both ends of a long one,
+    where a border may still be felt.
 
-    >>> longest_run(np.array([1, 4, 5, 6, 9]))
-    (4, 7)
+    >>> steady(np.array([1, 4, 5, 6, 9])), steady(np.arange(100, 200))
+    ((4, 7), (125, 175))
     """
     run = max(np.split(places, np.flatnonzero(np.diff(places) != 1) + 1), key=len)
-    return int(run[0]), int(run[-1]) + 1
+    less = len(run) // 4 if len(run) >= 8 else 0
+    return int(run[0]) + less, int(run[-1]) + 1 - less
 
 
 def grid(centres: np.ndarray, first: int) -> tuple[float, float]:

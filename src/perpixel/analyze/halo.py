@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from perpixel.analyze.fields import IMAGES, Look, decided, inside, longest_run, look, repeats, units
+from perpixel.analyze.fields import IMAGES, Look, decided, inside, look, repeats, steady, units
 from perpixel.analyze.trace import Boxes, Trace, trace
 from perpixel.analyze.trace.bounds import Bounds
-from perpixel.analyze.trace.boxes import ASSUMED, MOVED
+from perpixel.analyze.trace.boxes import ASSUMED, CORNERS, FACTOR, MOVED
 from perpixel.core import Size
 from perpixel.core.errors import UserError, nearest
 
@@ -34,7 +34,8 @@ def halo(model: nn.Module, in_channels: int = 3, name: str = "logits") -> Halo |
     """The halo of a network in eval, or None where no tiles can be exact.
 
     That is where a logit sees the whole image, or what it sees cannot be followed, and where a map is resized so that
-    corners fall onto corners (`align_corners=True`), whose factor then is another for every size.
+    corners fall onto corners (`align_corners=True`), whose factor then is another for every size. A network that adds
+    something of its own by place, such as coordinates, is not found out.
 
     Args:
         model: any module that takes `(B, in_channels, H, W)`; it is left as it is.
@@ -51,13 +52,23 @@ def halo(model: nn.Module, in_channels: int = 3, name: str = "logits") -> Halo |
         field = decided(seen, last=size == IMAGES[-1])
         if field is None:
             continue
-        if math.inf in field.size or traced.by_values or logits.kinds & {ASSUMED, MOVED}:
+        if math.inf in field.size or traced.by_values or logits.kinds & {ASSUMED, MOVED} or CORNERS in factors(logits):
             return None
         found = one_halo(traced, logits)
-        odd = (size[0] + 2 * found.grid[0] // 3 + 1, size[1] + 2 * found.grid[1] // 3 + 1) if found else size
-        again = trace(model, odd, in_channels)
-        return found and replace(found, any_size=one_halo(again, output(again, name)) == found)
+        return found and replace(found, any_size=goes_with_any_size(model, name, found, size, in_channels, logits))
     return None
+
+
+def goes_with_any_size(model: nn.Module, name: str, found: Halo, size: Size, in_channels: int, logits: Boxes) -> bool:
+    """Whether an image whose sides are no multiples of the grid has the same halo, and its maps are resized alike."""
+    odd = trace(model, (size[0] + 2 * found.grid[0] // 3 + 1, size[1] + 2 * found.grid[1] // 3 + 1), in_channels)
+    other = output(odd, name)
+    return one_halo(odd, other) == found and factors(other) == factors(logits)
+
+
+def factors(boxes: Boxes) -> set[str]:
+    """By which maps were resized on the way."""
+    return {note.what for note in boxes.notes if note.kind == FACTOR}
 
 
 def output(traced: Trace, name: str) -> Boxes:
@@ -96,7 +107,7 @@ def step(bounds: Bounds, pixels: int) -> int | None:
     places = inside(low, high, pixels)
     if len(places) < 2:
         return 0
-    start, stop = longest_run(places)
+    start, stop = steady(places)
     cycles = {repeats(low[start:stop]), repeats(high[start:stop])}
     shifts = [int(cycle[1]) for cycle in cycles if cycle is not None]
     return math.lcm(*shifts) if None not in cycles and min(shifts) >= 0 else None

@@ -48,6 +48,8 @@ WHOLE = ("whole rows", "whole columns")
 """All rows, all columns of the image were seen at once."""
 SIZED, MOVED, ASSUMED = "sized", "moved", "assumed"
 """Windows grow with the image; places are learned; all was taken as read."""
+FACTOR, CORNERS = "factor", "corners on corners"
+"""By how much a map was resized: a number or, where that depends on the image's size, `CORNERS`."""
 
 
 @dataclass(frozen=True)

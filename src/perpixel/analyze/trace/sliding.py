@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 
 from perpixel.analyze.trace.bounds import Taps
-from perpixel.analyze.trace.boxes import ASSUMED, SIZED, Boxes, Windows, around
+from perpixel.analyze.trace.boxes import ASSUMED, CORNERS, FACTOR, SIZED, Boxes, Windows, around
 from perpixel.analyze.trace.calls import Call, Result
 from perpixel.analyze.trace.windows import (
     adaptive_taps,
@@ -81,13 +82,16 @@ def resized(call: Call) -> Result:
     dims = len(call["output_size"])
     settings = [v for name, v in call.values.items() if name not in ("self", "input", "output_size")]
     sizes = list(zip(boxes.shape[-dims:], call.shape[-dims:], strict=True))
+    scales = [v for v in settings if not isinstance(v, bool)]
+    flags = [v for v in settings if isinstance(v, bool)]
     for i, (before, after) in enumerate(sizes):
-        scales = [v for v in settings if not isinstance(v, bool)]
-        flags = [v for v in settings if isinstance(v, bool)]
         own = scales[i] if len(scales) == dims else None
         taps = resize_taps(call.operator, before, after, (*flags, *[None] * (dims - 1), own))
         boxes = boxes.take(boxes.rank - dims + i, taps)
-    return boxes if all(a == b for a, b in sizes) else boxes.noted(call.note(SIZED))
+        if before != after:
+            factor = CORNERS if any(flags) else str(Fraction(after, before) if own is None else Fraction(own))
+            boxes = boxes.noted(call.note(SIZED), call.note(FACTOR, factor))
+    return boxes
 
 
 def windows_as_channels(call: Call) -> Result:
