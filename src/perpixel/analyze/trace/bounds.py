@@ -16,6 +16,8 @@ Taps = NDArray[np.int64]
 NOTHING = np.int32(2**30)
 LARGEST = 2**25
 """Numbers in one array beyond which there is no going on."""
+MOST_MASKED = 2**18
+"""Numbers up to which bounds of empty boxes are kept apart (`masked`); more takes long."""
 
 
 class TooLargeError(Exception):
@@ -61,7 +63,7 @@ def masked(bounds: Bounds, other: Bounds) -> Bounds:
     Where that cannot be kept they stay as they are: on a large image, boxes at borders of zeros may then be too large.
     """
     empty = other[:1] == NOTHING
-    if not empty.any() or math.prod(np.broadcast_shapes(bounds.shape, other.shape)) > LARGEST:
+    if not empty.any() or math.prod(np.broadcast_shapes(bounds.shape, other.shape)) > MOST_MASKED:
         return bounds
     return np.where(empty, NOTHING, bounds)
 
