@@ -67,7 +67,7 @@ def prepare(nuclei: Path, camvid: Path, out: Path) -> None:
     for name, folder in (("nuclei", nuclei), ("camvid", camvid)):
         dataset = open_dataset(str(folder))
         samples = [s for split in dataset.splits.values() for s in split]
-        taxonomy = dataset.taxonomy or infer_taxonomy(samples)
+        taxonomy = dataset.classes or infer_taxonomy(samples)
         for split in ("train", "val"):
             for kind in ("images", "masks"):
                 (out / name / kind / split).mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,21 @@ from perpixel.labels import Taxonomy
 from perpixel.models import MODELS, build
 from perpixel.train import Interrupted, load_recipe
 
-VERBS = ("demo", "check", "train", "evaluate", "predict", "report", "models", "decoupled", "convert")
+VERBS = (
+    "demo",
+    "check",
+    "train",
+    "evaluate",
+    "predict",
+    "report",
+    "errors",
+    "compare",
+    "explain",
+    "fields",
+    "models",
+    "decoupled",
+    "convert",
+)
 
 
 class Done(NamedTuple):

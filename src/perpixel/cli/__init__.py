@@ -16,7 +16,21 @@ from typing import Annotated, Any
 import typer
 
 import perpixel
-from perpixel.cli import check, convert, decoupled, demo, evaluate, models, predict, report, train
+from perpixel.cli import (
+    check,
+    compare,
+    convert,
+    decoupled,
+    demo,
+    errors,
+    evaluate,
+    explain,
+    fields,
+    models,
+    predict,
+    report,
+    train,
+)
 from perpixel.cli.streams import lasting_streams
 from perpixel.core.errors import Interrupted, UserError, is_out_of_memory
 
@@ -46,7 +60,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (demo, check, train, evaluate, predict, report, models, decoupled):
+for verb in (demo, check, train, evaluate, predict, report, errors, compare, explain, fields, models, decoupled):
     app.command(verb.__name__.rsplit(".", 1)[1])(getattr(verb, verb.__name__.rsplit(".", 1)[1]))
 app.add_typer(convert.convert, name="convert")
 

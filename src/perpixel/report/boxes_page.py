@@ -66,7 +66,7 @@ def _measured(run: RunFolder, data: str | None, split: str) -> dict[str, Any]:
     samples, predictor = dataset.split(split), load_detector(run.best)
     measured = evaluate_boxes(predictor, samples, dataset.classes)
     results = {**measured.results, "split": split, "images": len(samples)}
-    taxonomy = dataset.taxonomy or predictor.taxonomy
+    taxonomy = dataset.classes or predictor.taxonomy
     return {"results": results, "pr": _pr(predictor, measured), "images": _images(predictor, measured, taxonomy)}
 
 

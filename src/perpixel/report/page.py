@@ -3,25 +3,27 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-import perpixel
 from perpixel.bundle.network import build_empty
 from perpixel.core.errors import UserError
-from perpixel.core.files import write_text
 from perpixel.core.networks import is_detector
 from perpixel.core.reporter import Reporter
 from perpixel.data.folders import open_dataset
 from perpixel.data.loader import read_pair
 from perpixel.data.samples import Dataset, Sample
+from perpixel.explain.error_results import error_results
+from perpixel.explain.errors import study_errors
+from perpixel.explain.setting import seen_in_training
+from perpixel.explain.worst import WorstRegions
 from perpixel.infer import Evaluated, Predictor, evaluate, load
 from perpixel.labels import Taxonomy
 from perpixel.report.charts import histogram, line_chart, reliability
+from perpixel.report.class_shares import share_table
+from perpixel.report.errors_page import errors_context
 from perpixel.report.figures import (
     LEAST_SHARE,
     calibration_words,
@@ -33,11 +35,13 @@ from perpixel.report.figures import (
     row_shares,
 )
 from perpixel.report.pictures import data_uri, error_picture, shrink
+from perpixel.report.render import write_page
 from perpixel.report.run import RunFolder, read_run
 
 PICTURED = 4
 LARGEST_MATRIX = 30
 LISTED = 8
+REGIONS = 2  # of each kind of error
 TOP = 40
 
 
@@ -81,10 +85,7 @@ def write_report(run: str | Path, data: str | None = None, split: str = "val", r
         if data is not None:
             raise
         note = str(error)
-    page = _template().render(_context(folder, measured, note))
-    # a file's name may hold bytes that are no text; they must not cost the page
-    write_text(folder.path / "report.html", page.encode("utf-8", "backslashreplace").decode())
-    return folder.path / "report.html"
+    return write_page(folder.path / "report.html", "template.html.j2", _context(folder, measured, note))
 
 
 def _measure(run: RunFolder, data: str | None, split: str, report: Reporter | None) -> Measured:
@@ -96,18 +97,6 @@ def _measure(run: RunFolder, data: str | None, split: str, report: Reporter | No
     samples = dataset.split(split)
     predictor = load(run.best)
     return Measured(predictor, dataset, split, evaluate(predictor, samples, dataset.classes, report=report))
-
-
-def _template() -> Any:
-    folder = Path(__file__).parent
-    environment = Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined)
-    environment.trim_blocks = environment.lstrip_blocks = True
-    environment.filters |= {"percent": percent, "number": _number}
-    return environment.get_template("template.html.j2")
-
-
-def _number(value: float | None, digits: int = 3) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _context(run: RunFolder, measured: Measured | None, note: str) -> dict[str, Any]:
@@ -130,9 +119,18 @@ def _context(run: RunFolder, measured: Measured | None, note: str) -> dict[str, 
         "images": _images(measured) if measured else None,
         "recipe": yaml.safe_dump(run.recipe.model_dump(mode="json"), sort_keys=False),
         "environment": {k.replace("_", " "): _text(v) for k, v in run.environment.items()},
-        "version": perpixel.__version__,
-        "written": f"{datetime.now():%Y-%m-%d %H:%M}",
+        "shares": share_table(run, taxonomy),
+        **(_errors(measured) if measured else {"r": None}),
     }
+
+
+def _errors(measured: Measured) -> dict[str, Any]:
+    """The kinds of errors; a second pass over the images, for what `evaluate` keeps are counts."""
+    dataset, taxonomy = measured.dataset, measured.dataset.classes or measured.predictor.taxonomy
+    samples = dataset.split(measured.split)
+    seen, _ = seen_in_training(dataset, taxonomy, measured.split)
+    study = study_errors(measured.predictor, samples, seen, taxonomy, WorstRegions(REGIONS))
+    return errors_context(study, error_results(study), measured.predictor)
 
 
 def _parameters(run: RunFolder) -> int | None:
