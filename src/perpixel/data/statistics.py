@@ -122,7 +122,8 @@ def alpha_notes(pairs: Sequence[PairFacts]) -> list[str]:
     found = Counter(p.image.alpha for p in pairs if p.image is not None and p.image.alpha)
     did = {"kept": "is kept, as its values are no transparency", "dropped": "is dropped"}
     return [
-        f"the last band of {n} image{'s' if n > 1 else ''} is tagged as alpha, and {did[what]}" for what, n in found.items()
+        f"the last band of {n} image{'s' if n > 1 else ''} is tagged as alpha, and {did[what]}"
+        for what, n in found.items()
     ]
 
 
