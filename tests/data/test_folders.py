@@ -396,6 +396,8 @@ def test_a_wrong_split_names_the_nearest(tmp_path: Path) -> None:
     make(tmp_path, *(f"{f}/{s}/1.png" for f in ("images", "masks") for s in ("train", "val")))
     with pytest.raises(UserError, match=r'no split "vall"; there are: train \(1\), val \(1\)\. Did you mean "val"\?'):
         open_dataset(tmp_path).split("vall")
+    with pytest.raises(UserError, match=r'no split "test"; .* The split "all" is all of them\.'):
+        open_dataset(tmp_path).split("test")
 
 
 def test_folders_of_which_nothing_fits_together(tmp_path: Path) -> None:

@@ -232,7 +232,7 @@ def test_all_that_is_in_no_pair_is_counted_and_named(tmp_path: Path) -> None:
     assert open_dataset(tmp_path).notes == (
         "8 files without a partner: images/00.png, images/01.png, images/02.png, images/03.png and 4 more",
         "4 pictures in no pair: previews/ (4)",
-        "4 files that may hold labels but are no images (4 .xml): draw them into masks to use them",
+        "4 files that may hold labels but are no images (4 .xml): draw their polygons or boxes into masks",
         "1 files not read as images: 1 .cr2",
     )
 
@@ -242,10 +242,10 @@ def test_labels_that_are_no_images_are_named_where_masks_are_missed(tmp_path: Pa
         image(tmp_path / f"images/{i}.png")
         (tmp_path / "annotations").mkdir(exist_ok=True)
         (tmp_path / f"annotations/{i}.json").write_text("{}")
-    with pytest.raises(UserError, match=r"may hold labels but are no images \(3 \.json\)"):
+    with pytest.raises(UserError, match=r"may hold labels but are no images \(3 \.json\): draw their polygons"):
         open_dataset(tmp_path).split("train")
     (tmp_path / "annotations").rename(tmp_path / "polygons")
-    with pytest.raises(UserError, match=r"may hold labels but are no images: 3 \.json"):
+    with pytest.raises(UserError, match=r"may hold labels but are no images: 3 \.json\. Polygons"):
         open_dataset(tmp_path)
 
 

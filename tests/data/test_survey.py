@@ -16,6 +16,7 @@ from perpixel.data import survey as survey_module
 from perpixel.data.check import check_dataset
 from perpixel.data.folders import open_dataset
 from perpixel.data.samples import Dataset
+from perpixel.data.starter import starter
 from perpixel.data.statistics import IMAGES_MEASURED, SurveyFacts, survey_training
 from perpixel.data.survey import survey
 
@@ -236,7 +237,14 @@ def test_palettes_that_differ_are_read_by_colour_or_not_at_all(tmp_path: Path) -
     ):
         survey_training(open_dataset(tmp_path), "train", "val")
     assert open_dataset(tmp_path).taxonomy is None
-    shares = {row.values: row.pixels for row in check_dataset(tmp_path).classes}
+    checked = check_dataset(tmp_path)
+    (defect,) = checked.defects
+    assert "palettes of the masks differ" in defect.text
+    assert not any("palettes" in w.text for w in checked.warnings)
+    assert "--write" in defect.fix
+    (tmp_path / "dataset.yaml").write_text(starter(checked) or "")
+    assert check_dataset(tmp_path).defects == ()  # the fix is one
+    shares = {row.values: row.pixels for row in checked.classes}
     seen = np.concatenate(
         [np.asarray(Image.open(p).convert("RGB")).reshape(-1, 3) for p in (tmp_path / "masks").iterdir()]
     )
@@ -249,7 +257,9 @@ def test_told_values_count_where_palettes_differ_and_it_is_said(tmp_path: Path) 
     (tmp_path / "dataset.yaml").write_text("classes: [a, b, c, d]\n")
     (note,) = survey_training(open_dataset(tmp_path), "train", "val").notes
     assert "palettes of the masks differ" in note and "the values count" in note
-    assert any("palettes" in w.text for w in check_dataset(tmp_path).warnings)
+    told = check_dataset(tmp_path)
+    assert any("palettes" in w.text for w in told.warnings)
+    assert told.defects == ()
     colours = [{"name": n, "values": [c]} for n, c in zip("abcd", PALETTE.tolist(), strict=True)]
     (tmp_path / "dataset.yaml").write_text(f"classes: {json.dumps(colours)}\n")
     assert survey_training(open_dataset(tmp_path), "train", "val").notes == ()

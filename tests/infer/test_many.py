@@ -63,3 +63,15 @@ def test_a_model_of_three_channels_drops_what_is_tagged_as_alpha(
     four = np.concatenate([RGB, band], axis=2)
     tifffile.imwrite(tmp_path / "x.tif", four, photometric="rgb", extrasamples=["unassalpha"])
     np.testing.assert_array_equal(predictor.predict(tmp_path / "x.tif").labels, predictor.predict(RGB).labels)
+
+
+def test_the_mean_stands_where_nothing_was_measured_in_files_as_in_arrays(predictor: Predictor, tmp_path: Path) -> None:
+    """A file with holes is answered as the array whose holes hold the training images' mean."""
+    bands = np.random.default_rng(2).random((32, 48, 3), dtype=np.float32)
+    holed, filled = bands.copy(), bands.copy()
+    holed[8:24, 8:40], filled[8:24, 8:40] = -9999, predictor.preprocessing.mean
+    tifffile.imwrite(tmp_path / "x.tif", holed, photometric="rgb", extratags=[(42113, 2, 0, "-9999", True)])
+    ((_, result),) = predict_files(predictor, [Job(tmp_path / "x.tif", tmp_path / "out", "x")], probabilities=True)
+    assert isinstance(result, dict)
+    expected = predictor.predict(filled, probabilities=True).probabilities
+    np.testing.assert_allclose(np.load(tmp_path / "out/x_probabilities.npy"), expected, atol=1e-3)

@@ -66,7 +66,8 @@ def _whole(values: Array, fault: Fault) -> Array:
     if values.dtype.kind == "f":
         fraction = values[~(np.isfinite(values) & (values == np.round(values)))]
         if fraction.size:
-            raise fault(f"a mask must hold whole numbers, this one holds {fraction[0]}")
+            hint = "" if np.isfinite(fraction[0]) else "; write the value to ignore there, such as 255"
+            raise fault(f"a mask must hold whole numbers, this one holds {fraction[0]}{hint}")
         values = values.astype(np.int64)
     return _narrowed(values)
 

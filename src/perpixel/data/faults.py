@@ -12,6 +12,7 @@ from perpixel.data.facts import Facts, PairFacts, in_terms, label_counts, split_
 from perpixel.data.left_out import unused_lists
 from perpixel.data.meaning import Meaning, is_jpeg_mask, looks_smoothed, show
 from perpixel.data.naming import without_suffix
+from perpixel.data.palettes import palette_conflict
 from perpixel.data.patterns import proposal
 from perpixel.data.samples import Dataset
 from perpixel.data.window import Window, hw, overlap
@@ -36,6 +37,7 @@ def defects_of(dataset: Dataset, facts: Facts, meaning: Meaning) -> list[Finding
         *_unpaired(dataset, rel),
         *_sizes(facts, rel),
         *_channels(facts, rel),
+        *_palettes(dataset, facts),
         *_values(facts, meaning, rel),
         *_too_many_values(facts, meaning, rel),
         *_in_two_splits(facts, rel),
@@ -124,6 +126,17 @@ def _channels(facts: Facts, rel: Named) -> Iterator[Finding]:
         f"images of other channels than the usual {usual} (only 1 and 3 can stand in for each other)",
         files,
         f"save them with {usual} channels, or make a data set of their own",
+    )
+
+
+def _palettes(dataset: Dataset, facts: Facts) -> Iterator[Finding]:
+    """Palettes that differ where nobody named the classes: neither the values nor the colours can be trusted unasked."""
+    conflict = palette_conflict(facts) if dataset.classes is None else None
+    yield from if_any(
+        "the palettes of the masks differ: a value has another colour from file to file",
+        [conflict] if conflict else [],
+        "name the classes by their colours in a dataset.yaml (perpixel check DATA --write makes a starter), or by their values "
+        "where the colours mean nothing",
     )
 
 

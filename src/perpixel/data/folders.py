@@ -91,7 +91,8 @@ def _fits_none(root: Path) -> str:
     labels = tuple(p for p in files.others if p.suffix.lower() in LABEL_KINDS)
     if labels:
         inside += (
-            f"; below it {len(files.images)} pictures and files that may hold labels but are no images: {kinds(labels)}"
+            f"; below it {len(files.images)} pictures and files that may hold labels but are no images: {kinds(labels)}. "
+            "Polygons and boxes are not read: draw them into masks, such as masks/1.png for images/1.jpg"
         )
     return (
         f"{root}: no known layout. Looked for images/ + masks/ (or labels/, annotations/, gt/), flat or with train/val/test "

@@ -25,7 +25,7 @@ def left_out(dataset: Dataset) -> tuple[str, ...]:
     lines = [
         (dataset.unpaired, f"without a partner: {some_names(_relative(dataset.unpaired, root))}"),
         (more, f"pictures in no pair: {_by_folder(more, root)}"),
-        (labels, f"that may hold labels but are no images ({kinds(labels)}): draw them into masks to use them"),
+        (labels, f"that may hold labels but are no images ({kinds(labels)}): draw their polygons or boxes into masks"),
         (tuple(p for p in others if p not in labels), ""),
     ]
     said = [f"{len(files)} {_files(text, files)}" for files, text in lines if files]

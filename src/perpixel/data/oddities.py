@@ -20,7 +20,15 @@ def warnings_of(dataset: Dataset, facts: Facts, meaning: Meaning) -> list[Findin
     """What may spoil training but may also be meant."""
     rel = partial(relative, dataset.root)
     classes = _classes(facts, meaning.taxonomy) if meaning.taxonomy is not None else ()
-    return [*classes, *_values(facts, meaning, rel), *_images(facts, rel), *_copies(facts, rel), *_splits(facts)]
+    palettes = _palettes(facts, dataset.classes) if dataset.classes is not None else ()
+    return [
+        *classes,
+        *palettes,
+        *_values(facts, meaning, rel),
+        *_images(facts, rel),
+        *_copies(facts, rel),
+        *_splits(facts),
+    ]
 
 
 def _classes(facts: Facts, taxonomy: Taxonomy) -> Iterator[Finding]:
@@ -49,16 +57,19 @@ def _named(text: str, names: list[str], fix: str) -> Iterator[Finding]:
     yield from if_any(text, [", ".join(names)] if names else [], fix)
 
 
-def _values(facts: Facts, meaning: Meaning, rel: Named) -> Iterator[Finding]:
-    jpeg = (rel(p.sample.mask_path) for _, p in split_pairs(facts) if is_jpeg_mask(p))
-    yield from if_any("masks stored as JPEG, which alters values along borders", jpeg, "make them again as PNG")
+def _palettes(facts: Facts, classes: Taxonomy) -> Iterator[Finding]:
+    """Palettes that differ where the classes were named; where they were not, that is a defect."""
     if conflict := palette_conflict(facts):
-        by_colour = meaning.taxonomy is None or meaning.taxonomy.uses_colours
-        words = "the colours are what counts here" if by_colour else "the values are what counts here"
-        fix = f"{words}; if that is wrong, give the classes by their {'values' if by_colour else 'colours'} in dataset.yaml"
+        counts, other = ("colours", "values") if classes.uses_colours else ("values", "colours")
+        fix = f"the {counts} are what counts here; if that is wrong, give the classes by their {other} in dataset.yaml"
         yield Finding(
             "the palettes of the masks differ: a value has another colour from file to file", (conflict,), fix
         )
+
+
+def _values(facts: Facts, meaning: Meaning, rel: Named) -> Iterator[Finding]:
+    jpeg = (rel(p.sample.mask_path) for _, p in split_pairs(facts) if is_jpeg_mask(p))
+    yield from if_any("masks stored as JPEG, which alters values along borders", jpeg, "make them again as PNG")
     if meaning.taxonomy is None:
         return
     if meaning.inferred and (_number_objects(facts) or meaning.taxonomy.num_classes > MANY_CLASSES):
@@ -99,7 +110,11 @@ def _images(facts: Facts, rel: Named) -> Iterator[Finding]:
         "images of one single colour", constant, "look at them; remove them if they are blank by accident"
     )
     strange = (f"{name}: {image.not_finite} values" for name, image in images if image.not_finite)
-    yield from if_any("images with NaN or infinite values (read as 0)", strange, "have the masks ignore those pixels")
+    yield from if_any(
+        "images with pixels that were not measured (NaN, infinite, no-data; the mean of the training images stands there)",
+        strange,
+        "have the masks ignore those pixels",
+    )
     types: dict[str, list[str]] = defaultdict(list)
     for name, image in images:
         types[image.dtype].append(name)

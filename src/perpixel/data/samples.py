@@ -112,7 +112,10 @@ class Dataset:
             return tuple(dict.fromkeys(s for samples in self.splits.values() for s in samples))
         if not self.splits.get(name):
             have = ", ".join(f"{k} ({len(v)})" for k, v in self.splits.items()) or "none"
-            raise UserError(f'{self.root}: no split "{name}"; there are: {have}.{nearest(name, self.splits)}')
+            near = nearest(name, self.splits) or (
+                ' The split "all" is all of them.' if any(self.splits.values()) else ""
+            )
+            raise UserError(f'{self.root}: no split "{name}"; there are: {have}.{near}')
         return self.splits[name]
 
 

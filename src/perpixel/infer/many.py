@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from perpixel.core.errors import UserError, is_out_of_memory
 from perpixel.core.georeference import read_georeference
+from perpixel.core.image import Array
 from perpixel.infer.prediction import Prediction
 from perpixel.infer.predictor import Predictor, as_array
 
@@ -45,6 +46,11 @@ def predict_files(
         OSError: the results cannot be written.
     """
 
+    takes = predictor.preprocessing
+
+    def read(job: Job) -> Array:
+        return as_array(job.image, takes.channels, takes.mean_of_bands)
+
     def predict(job: Job, image: Future[Any]) -> Prediction:
         return predictor.predict(
             image.result(), flip, samples=samples, probabilities=probabilities, name=str(job.image)
@@ -57,7 +63,7 @@ def predict_files(
 
     behind: tuple[Job, Future[dict[str, Any]] | str] | None = None
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        for job, image in _ahead(reader, lambda job: as_array(job.image, predictor.preprocessing.channels), jobs):
+        for job, image in _ahead(reader, read, jobs):
             now: tuple[Job, Future[dict[str, Any]] | str]
             try:
                 now = job, writer.submit(save, job, predict(job, image))
