@@ -151,7 +151,8 @@ def _explained(
 
 def probabilities(predictor: Predictor, batch: Tensor) -> Tensor:
     """(B, C, h, w) normalised to (B, K, h, w), as the predictor makes them of an image that needs no tiles."""
-    return (predictor.model(batch)["logits"].float() + predictor.logit_bias).softmax(dim=1)
+    logits = predictor.model(batch)["logits"].float()
+    return (logits if predictor.logit_bias is None else logits + predictor.logit_bias).softmax(dim=1)
 
 
 def occlusion_map(
