@@ -292,7 +292,8 @@ class Doing(Told):
 
     def step(self, step: int, steps: int, text: str) -> None:
         super().step(step, steps, text)
-        self.do(step)
+        if text.startswith("loss"):
+            self.do(step)
 
 
 class Time:
