@@ -1,6 +1,6 @@
 """What a network costs and what it sees."""
 
-from perpixel.analyze.cost import Cost, count
+from perpixel.analyze.costs import Cost, cost
 from perpixel.analyze.fields import Field, receptive_fields
 from perpixel.analyze.footprint import Footprint, footprint
 from perpixel.analyze.halo import Halo, halo
@@ -12,7 +12,7 @@ __all__ = [
     "Footprint",
     "Halo",
     "SamplingPoints",
-    "count",
+    "cost",
     "draw_sampling_points",
     "footprint",
     "halo",
