@@ -44,7 +44,7 @@ def cost(model: nn.Module, size: Size, in_channels: int = 3) -> Cost:
     >>> cost(nn.Conv2d(3, 8, 3, padding=1, bias=False), (10, 20))  # 8 x 3 x 3 x 3 weights, each used 200 times
     Cost(parameters=216, multiply_adds=43200)
     """
-    counter = FlopCounterMode(display=False, custom_mapping={torch.ops.torchvision.deform_conv2d: _deformable_flops})
+    counter = FlopCounterMode(display=False, custom_mapping={torch.ops.torchvision.deform_conv2d: deformable_flops})
     with counter:
         dry_run(model, blank(model, size, in_channels))
     return Cost(sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2)
@@ -87,7 +87,7 @@ def _gives_scores(layer: nn.Module, num_classes: int) -> bool:
     return layer.out_channels == num_classes and layer.weight.requires_grad
 
 
-def _deformable_flops(x: Any, weight: Any, *_: Any, out_shape: Any, **__: Any) -> int:
+def deformable_flops(x: Any, weight: Any, *_: Any, out_shape: Any, **__: Any) -> int:
     """2 x B x outputs x h x w x (inputs a group x kernel): a convolution's, wherever its taps are."""
     channels, per_group, height, width = weight
     return 2 * out_shape[0] * channels * out_shape[2] * out_shape[3] * per_group * height * width
