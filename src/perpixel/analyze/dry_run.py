@@ -14,7 +14,7 @@ from perpixel.core.errors import UserError
 
 def weights_without_values(model: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers by name, on the meta device."""
-    return {name: t.to("meta") for name, t in [*model.named_parameters(), *model.named_buffers()]}
+    return {name: t.detach().to("meta") for name, t in [*model.named_parameters(), *model.named_buffers()]}
 
 
 def dry_run(model: nn.Module, image: Tensor, in_eval: bool = True, weights: dict[str, Tensor] | None = None) -> Any:

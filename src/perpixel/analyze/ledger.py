@@ -4,7 +4,7 @@ Tensors without values (the "meta" device) are made and given back as those with
 hold them alike. So a run without values tells of the memory of one with them, and takes none.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,11 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+Workspace = Callable[[str, tuple[Any, ...], list[Tensor]], int]
+"""The most bytes that an operator holds while it runs, from its name, its arguments and its outputs."""
+OUTSIDE = "(outside)"
+"""The maker of what no module made: a batch, a loss, all of a backward pass."""
 
 
 @dataclass(eq=False)
@@ -37,33 +42,39 @@ class Ledger(TorchDispatchMode):
     pieces: all that were ever made, in order; those of `weights` are not counted.
     operators: the names of all that ran.
     peak: the most bytes that were held at once, and `peak_at`, the module that was running then.
-    place: names of the modules that are running, innermost last; whoever runs the network keeps it.
+    place: names of the modules that are running, innermost last, behind `OUTSIDE`; whoever runs the network keeps it.
     """
 
-    def __init__(self, weights: Iterable[Tensor], given: Iterable[Tensor] = ()) -> None:
+    def __init__(
+        self, weights: Iterable[Tensor], given: Iterable[Tensor] = (), workspace: Workspace | None = None
+    ) -> None:
         super().__init__()
+        self.workspace = workspace
         self.weights = {address(t) for t in weights}
         self.pieces: list[Piece] = []
         self.held: dict[int, tuple[Piece, StorageWeakRef]] = {}
         self.operators: set[str] = set()
         self.clock = self.peak = self.size = 0
         self.peak_at = ""
-        self.place = [""]
+        self.place = [OUTSIDE]
         for tensor in given:
             self.add(tensor)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.sweep()
         self.clock += 1
-        self.operators.add(func._schema.name.removeprefix("aten::"))
         result = func(*args, **(kwargs or {}))
         for tensor in tensors((args, kwargs)):
             if (found := self.held.get(address(tensor))) is not None:
                 found[0].last_read = self.clock
-        for tensor in tensors(result):
+        before, outputs = self.size, tensors(result)
+        for tensor in outputs:
             self.add(tensor)
-        if self.size > self.peak:
-            self.peak, self.peak_at = self.size, self.place[-1]
+        name = func._schema.name.removeprefix("aten::")
+        self.operators.add(name)
+        held = max(self.size, before + self.workspace(name, args, outputs) if self.workspace else 0)
+        if held > self.peak:
+            self.peak, self.peak_at = held, self.place[-1]
         return result
 
     def add(self, tensor: Tensor) -> None:

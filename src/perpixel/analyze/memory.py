@@ -1,7 +1,7 @@
 """How much memory a network takes, at inference and in training, for any size of image, before it is run.
 
-Counted is what PyTorch's tensors take; what libraries take besides for their own work (a convolution's workspace) and what
-PyTorch itself takes is not.
+Counted is what PyTorch's tensors take and, if wanted, what convolutions on a CPU take besides for their own work
+(workspace.py). Other workspaces, such as a GPU's, and what PyTorch itself takes are not.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from perpixel.analyze.dry_run import blank, dry_run, named_tensors, refusal, watched, weights_without_values
-from perpixel.analyze.ledger import Ledger, Piece
+from perpixel.analyze.ledger import Ledger, Piece, Workspace
 from perpixel.core import Size
 
 TOKENS = ("bmm", "baddbmm", "_scaled_dot_product")
@@ -63,7 +63,7 @@ class TrainingMemory:
 
     weights: parameters and running statistics.
     optimiser: what it keeps beside each trained parameter.
-    kept: what the forward pass leaves for the backward pass, batch, labels and result among it.
+    kept: what the forward pass and the loss leave for the backward pass, images and labels among it.
     activations: the most that is held at once in both passes beside weights and optimiser; gradients are among it.
     kept_by: the bytes among `kept`, by the module in which they were made.
     """
@@ -79,12 +79,15 @@ class TrainingMemory:
         return self.weights + self.optimiser + self.activations
 
 
-def inference_memory(model: nn.Module, size: Size, in_channels: int = 3, batch: int = 1) -> InferenceMemory:
+def inference_memory(
+    model: nn.Module, size: Size, in_channels: int = 3, batch: int = 1, workspace: Workspace | None = None
+) -> InferenceMemory:
     """What a forward pass in eval takes, without gradients.
 
     Args:
         model: on any device; it is left as it is.
         size: (H, W) of the images.
+        workspace: what operators take besides, such as `perpixel.analyze.workspace.on_cpu`.
 
     Raises:
         UserError: the network decides by the values of its maps, which have none here, or cannot take this size.
@@ -96,7 +99,7 @@ def inference_memory(model: nn.Module, size: Size, in_channels: int = 3, batch: 
     """
     weights = weights_without_values(model)
     image = blank(model, size, in_channels, batch)
-    ledger = Ledger(weights.values(), [image])
+    ledger = Ledger(weights.values(), [image], workspace)
     with booked(model, ledger):
         output = dry_run(model, image, weights=weights)
     del output
@@ -104,7 +107,12 @@ def inference_memory(model: nn.Module, size: Size, in_channels: int = 3, batch: 
 
 
 def training_memory(
-    model: nn.Module, size: Size, batch: int = 1, in_channels: int = 3, optimiser_states: int = 2
+    model: nn.Module,
+    size: Size,
+    batch: int = 1,
+    in_channels: int = 3,
+    optimiser_states: int = 2,
+    workspace: Workspace | None = None,
 ) -> TrainingMemory:
     """What a step of training takes, in full precision, with cross entropy for each map of the image's size.
 
@@ -112,6 +120,7 @@ def training_memory(
         model: on any device; it is left as it is. Its parts are taken in the modes in which they are.
         size: (H, W) of what is cut from the images.
         optimiser_states: numbers that the optimiser keeps for each trained one: 2 for Adam, 1 for SGD with momentum.
+        workspace: as in `inference_memory`.
 
     Raises:
         UserError: the network decides by the values of its maps, which have none here, or cannot take this size.
@@ -119,7 +128,7 @@ def training_memory(
     trained = {name for name, p in model.named_parameters() if p.requires_grad}
     weights = {name: t.requires_grad_(name in trained) for name, t in weights_without_values(model).items()}
     image, labels = blank(model, size, in_channels, batch), torch.empty(batch, *size, dtype=torch.long, device="meta")
-    ledger = Ledger(weights.values(), [image, labels])
+    ledger = Ledger(weights.values(), [image, labels], workspace)
     try:
         with booked(model, ledger):
             loss = losses(functional_call(model, weights, (image,)), labels)
