@@ -93,7 +93,7 @@ class Supervised(nn.Module):
 class MasksAtOnce:
     """The objective of the supervised way: the same windows as stage 2 has, all classes at once."""
 
-    name, judged = "supervised", 0
+    name, judged, tally = "supervised", 0, None
 
     def __init__(self, network: nn.Module, strong: Strong, recipe: Recipe) -> None:
         self.network, self.strong, self.recipe, self.samples = network, strong, recipe, len(strong.images)

@@ -1,19 +1,23 @@
 """Fixtures that every test may use."""
 
+import json
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: two test processes share two cores
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from perpixel.bundle import BundleInfo, Preprocessing, save_bundle
 from perpixel.infer import Predictor
 from perpixel.labels import Taxonomy
 from perpixel.models import build
+from perpixel.train import Recipe, default_recipe, train
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -64,3 +68,64 @@ def info() -> BundleInfo:
 @pytest.fixture
 def bundle(tmp_path: Path, model: nn.Module, info: BundleInfo) -> Path:
     return save_bundle(tmp_path / "bundle", model, info)
+
+
+# A tiny detector and its run
+
+SQUARES = {
+    "model.options": {
+        "encoder": "resnet10t",
+        "stride": 8,
+        "channels": 32,
+        "group": 3,
+        "proposals": 40,
+    },
+    "data.crop": [64, 64],
+    "data.workers": 0,
+    "optimiser.lr": 0.003,
+    "optimiser.ema": 0.9,
+    "detection.loss": {"regions": 32},
+    "batch_size": 2,
+    "precision": "fp32",
+    "steps": 6,
+    "evaluate_every": 1.0,  # of 6 images by 2: every 3 steps
+}
+
+
+@pytest.fixture(scope="session")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """6 train and 3 val images of 64 x 72 pixels with bright (class "bright") and dark ("dark") squares on grey noise."""
+    folder = tmp_path_factory.mktemp("squares")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 6), ("val", 3)):
+        for kind in ("images", "masks", "instances"):
+            (folder / kind / split).mkdir(parents=True)
+        for n in range(count):
+            image = rng.integers(90, 130, (64, 72, 3)).astype(np.uint8)
+            mask, ids = np.zeros((64, 72), np.uint8), np.zeros((64, 72), np.uint16)
+            for k, (x, y) in enumerate([(4, 4), (38, 8), (10, 36), (44, 40)][: 2 + n % 3]):
+                side = int(rng.integers(12, 24))
+                part = np.s_[y : y + side, x : x + side]
+                image[part], mask[part], ids[part] = (250, 10)[k % 2], 1 + k % 2, 300 + k
+            Image.fromarray(image).save(folder / "images" / split / f"{n}.png")
+            Image.fromarray(mask).save(folder / "masks" / split / f"{n}.png")
+            Image.fromarray(ids).save(folder / "instances" / split / f"{n}.png")
+    described = {
+        "masks": "masks",
+        "classes": [{"name": n, "value": i} for i, n in enumerate(("background", "bright", "dark"))],
+    }
+    (folder / "dataset.yaml").write_text(json.dumps(described))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def detector_recipe(squares: Path) -> Recipe:
+    return default_recipe("rfcn").changed({**SQUARES, "data.path": str(squares)})
+
+
+@pytest.fixture(scope="session")
+def detector_run(tmp_path_factory: pytest.TempPathFactory, detector_recipe: Recipe) -> Path:
+    """The run of that recipe, uninterrupted."""
+    run = tmp_path_factory.mktemp("runs") / "detector"
+    train(detector_recipe, run)
+    return run

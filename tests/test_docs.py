@@ -17,9 +17,11 @@ import perpixel
 from perpixel.cli import app
 from perpixel.cli.train import assignments
 from perpixel.core.errors import UserError
+from perpixel.core.networks import is_detector
 from perpixel.data.folders import open_dataset
 from perpixel.data.loader import read_pair
 from perpixel.data.statistics import infer_taxonomy
+from perpixel.detection import detector_options
 from perpixel.labels import Taxonomy
 from perpixel.losses import build_loss, class_weights
 from perpixel.models.catalog import model_options
@@ -184,7 +186,8 @@ def test_recipes_are_accepted() -> None:
     assert recipes
     for file in recipes:
         recipe = load_recipe(file)
-        assert set(recipe.model.options) <= set(model_options(recipe.model.name)), file
+        options = detector_options if is_detector(recipe.model.name) else model_options
+        assert set(recipe.model.options) <= set(options(recipe.model.name)), file
 
 
 EXAMPLES = [b for b in blocks(text_of("docs/your-data.md"), "yaml") if b.startswith("# dataset.yaml")]
@@ -227,6 +230,22 @@ def test_every_dataset_yaml_of_the_page_is_accepted(text: str, tmp_path: Path) -
     for split in ("train", "val"):
         _, labels = read_pair(dataset.split(split)[0], dataset.taxonomy)
         assert set(np.unique(labels)) - {255} == set(range(count))
+
+
+PATTERNS = [b for b in blocks(text_of("docs/your-data.md"), "yaml") if b.startswith("# patterns")]
+
+
+@pytest.mark.parametrize("text", PATTERNS, ids=["braces", "stars"])
+def test_the_patterns_of_the_page_pair_what_stands_beside_them(text: str, tmp_path: Path) -> None:
+    files = [line.split(" # ")[1] for line in text.splitlines() if " # " in line]
+    assert len(files) == 2
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / file)
+    (tmp_path / "dataset.yaml").write_text(text)
+    (sample,) = open_dataset(tmp_path).split("all")
+    assert sample.mask_path is not None
+    assert [p.relative_to(tmp_path).as_posix() for p in (sample.image, sample.mask_path)] == files
 
 
 def a_pair(root: Path, values: Any, size: tuple[int, int] = (40, 48), yaml_text: str = "") -> Path:

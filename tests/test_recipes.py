@@ -11,9 +11,11 @@ import torch
 from torch import nn
 from typer.main import get_command
 
+from perpixel import detection
 from perpixel.bundle.network import without_download
 from perpixel.cli import app
 from perpixel.cli.train import assignments
+from perpixel.core.networks import is_detector
 from perpixel.losses import build_loss, class_weights
 from perpixel.models import MODELS, build
 from perpixel.models.catalog import model_options
@@ -25,10 +27,11 @@ ROOT = Path(__file__).resolve().parents[1]
 RECIPES = {f.stem: load_recipe(f) for f in sorted(ROOT.glob("recipes/*.yaml"))}
 NAMES = sorted(RECIPES)
 FAMILIES = """
-    bayesian_segnet camvid_realtime camvid_realtime_fine deconvnet decouplednet deeplabv3 deeplabv3plus deformable_deeplab
-    dilated_frontend dilation8 drn_c_26 drn_d_105 drn_d_22 encnet enet enet_encoder erfnet erfnet_encoder fast_scnn
-    fast_scnn_camvid fast_scnn_camvid_fine fcn16s fcn32s fcn8s fcn8s_at_once fcn_resnet fpn hrnet_w18 hrnet_w48 hrnet_w48_ohem
-    parsenet pspnet segformer segnet segnet_basic unet
+    bayesian_segnet camvid_realtime camvid_realtime_fine deconvnet decouplednet deeplabv3 deeplabv3plus
+    deformable_deeplab deformable_rfcn dilated_frontend dilation8 drn_c_26 drn_d_105 drn_d_22 encnet enet enet_encoder
+    erfnet erfnet_encoder fast_rcnn_vgg16 fast_scnn fast_scnn_camvid fast_scnn_camvid_fine fcn16s fcn32s fcn8s
+    fcn8s_at_once fcn_resnet fpn fpn_detector hrnet_w18 hrnet_w48 hrnet_w48_ohem parsenet pspnet rfcn segformer segnet
+    segnet_basic unet
 """.split()
 
 
@@ -48,20 +51,25 @@ def classes_of(recipe: Recipe) -> int:
 
 
 def network(recipe: Recipe, num_classes: int) -> nn.Module:
+    make = detection.build if is_detector(recipe.model.name) else build
     with torch.device("meta"):
-        return build(recipe.model.name, num_classes=num_classes, **without_download(recipe.model.options))
+        return make(recipe.model.name, num_classes=num_classes, **without_download(recipe.model.options))
 
 
 def test_no_recipe_is_lost() -> None:
     assert set(FAMILIES) <= set(NAMES)
-    assert len(FAMILIES) >= 36
+    assert len(FAMILIES) >= 40
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_everything_that_it_names_can_be_built(name: str) -> None:
     recipe = RECIPES[name]
     count = classes_of(recipe)
-    assert set(recipe.model.options) <= set(model_options(recipe.model.name))
+    options = detection.detector_options if is_detector(recipe.model.name) else model_options
+    assert set(recipe.model.options) <= set(options(recipe.model.name))
+    assert is_detector(recipe.model.name) == (recipe.detection is not None)
+    if recipe.detection is not None:
+        detection.detection_loss(recipe.model.name, network(recipe, count), **recipe.detection.loss)
     rule = recipe.loss.class_weights
     weights = class_weights(
         rule if isinstance(rule, str) else list(rule), range(1, count + 1), [50] * count, recipe.loss.enet_constant

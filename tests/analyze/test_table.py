@@ -10,7 +10,7 @@ import pytest
 import perpixel
 from perpixel.analyze.table import measure_network, paper
 from perpixel.cli.networks import camvid, markdown
-from perpixel.core.networks import MEASURED, Measurement, read_measured, read_networks
+from perpixel.core.networks import MEASURED, Measurement, read_detectors, read_measured, read_networks
 from perpixel.models import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +33,7 @@ def test_the_page_is_todays() -> None:
 
 def test_the_page_has_a_row_for_each_network_and_each_run() -> None:
     rows = re.findall(r"^\| `(\w+)` \|", markdown(), re.MULTILINE)
-    assert rows == [*MODELS, *read_measured()]
+    assert rows == [*MODELS, *read_detectors(), *read_measured()]
     assert markdown().count("not measured") == len(MODELS) - len(read_measured())
 
 

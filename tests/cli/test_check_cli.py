@@ -97,7 +97,7 @@ def test_write_and_then_train_takes_it(tmp_path: Path) -> None:
 
 def test_write_never_replaces_a_file(tmp_path: Path) -> None:
     data = make(tmp_path)
-    text = yaml.safe_dump({"classes": [{"name": "all", "values": [0, 255]}]})
+    text = yaml.safe_dump({"classes": [{"name": "a", "values": [0]}, {"name": "b", "values": [255]}]})
     (data / "dataset.yaml").write_text(text)
     result = run(data, "--write")
     assert result.exit_code == 0

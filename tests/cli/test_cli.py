@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -23,7 +23,21 @@ from perpixel.labels import Taxonomy
 from perpixel.models import MODELS, build
 from perpixel.train import Interrupted, load_recipe
 
-VERBS = ("demo", "check", "train", "evaluate", "predict", "report", "models", "decoupled", "convert")
+VERBS = (
+    "demo",
+    "check",
+    "train",
+    "evaluate",
+    "predict",
+    "report",
+    "errors",
+    "compare",
+    "explain",
+    "fields",
+    "models",
+    "decoupled",
+    "convert",
+)
 
 
 class Done(NamedTuple):
@@ -252,12 +266,12 @@ def test_an_image_too_large_for_memory_does_not_stop_the_others(
 
     real = Predictor.predict
 
-    def predict(self: Predictor, image: Path, flip: bool = False, samples: int = 0) -> object:
-        if image.stem == "large":
+    def predict(self: Predictor, image: Any, *given: Any, name: str = "", **named: Any) -> object:
+        if Path(name).stem == "large":
             raise RuntimeError(
                 "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9e12 bytes"
             )
-        return real(self, image, flip, samples=samples)
+        return real(self, image, *given, name=name, **named)
 
     monkeypatch.setattr(Predictor, "predict", predict)
     files = [picture(tmp_path / f"{stem}.png") for stem in ("a", "large", "z")]

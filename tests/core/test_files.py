@@ -1,12 +1,14 @@
 """Files are whole or not there."""
 
+import errno
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
 from perpixel.core.errors import UserError, nearest
-from perpixel.core.files import atomic_write, sha256_file, write_text
+from perpixel.core.files import atomic_write, clean_leftovers, sha256_file, write_text
 
 
 def test_a_written_file_is_whole_and_alone(tmp_path: Path) -> None:
@@ -60,3 +62,45 @@ def test_a_user_error_is_a_value_error() -> None:
     assert issubclass(UserError, ValueError)
     assert nearest("imges", ["images", "masks"]) == ' Did you mean "images"?'
     assert nearest("x", []) == ""
+
+
+def test_leftovers_of_a_kill_go_and_everything_else_stays(tmp_path: Path) -> None:
+    gone = [".model.safetensors.999999999.partial.safetensors", ".summary.json.999999999.partial.json", ".last.partial"]
+    gone += [f".x.png.{os.getpid()}.partial.png", ".no_ending.999999999.partial"]
+    stay = ["model.safetensors", ".partial", "a.partial", ".hidden", ".x.1.partial.txt", "partial.png"]
+    for name in gone + stay:
+        (tmp_path / name).write_text("")
+    (tmp_path / ".last.partial").unlink()
+    (tmp_path / ".last.partial").mkdir()
+    (tmp_path / ".last.partial" / "state.json").write_text("{")
+    outside = tmp_path.parent / f"{tmp_path.name}_outside"
+    outside.mkdir()
+    (outside / "mine").write_text("")
+    (tmp_path / ".link.partial").symlink_to(outside)
+    clean_leftovers(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(stay)
+    assert (outside / "mine").exists()
+    clean_leftovers(tmp_path / "nowhere")
+
+
+def test_a_name_as_long_as_the_system_allows(tmp_path: Path) -> None:
+    for name in (f"{'n' * 251}.png", f"{'水' * 83}.json"):
+        with atomic_write(tmp_path / name) as aside:
+            assert aside.suffix == (tmp_path / name).suffix
+            aside.write_bytes(b"1")
+        assert (tmp_path / name).read_bytes() == b"1"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_names_the_file_that_was_meant(tmp_path: Path) -> None:
+    def write() -> None:
+        with atomic_write(tmp_path / "model.bin") as aside:
+            aside.symlink_to("/dev/full")
+            aside.write_bytes(b"x" * 10**6)
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        write()
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename == str(tmp_path / "model.bin")
+    assert list(tmp_path.iterdir()) == []

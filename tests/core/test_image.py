@@ -182,7 +182,8 @@ def test_pages_of_rgb_are_bands_after_bands(tmp_path: Path) -> None:
 
 
 def test_alpha_as_a_plane(tmp_path: Path) -> None:
-    planes = DEEP.transpose(2, 0, 1)
+    planes = DEEP.transpose(2, 0, 1).copy()
+    planes[3] = np.where(GREY > 99, 65535, 0)  # an alpha: shown or not
     tifffile.imwrite(
         tmp_path / "x.tif", planes, photometric="rgb", planarconfig="separate", extrasamples=["unassalpha"]
     )
@@ -321,8 +322,8 @@ def test_masks_in_npy(tmp_path: Path, stored: np.ndarray, dtype: type, wanted: l
     ("stored", "words"),
     [
         (np.array([[0.5, 1.0]]), "whole numbers, this one holds 0.5"),
-        (np.array([[np.nan, 1.0]]), "whole numbers, this one holds nan"),
-        (np.array([[np.inf, 1.0]]), "whole numbers, this one holds inf"),
+        (np.array([[np.nan, 1.0]]), "whole numbers, this one holds nan; write the value to ignore there"),
+        (np.array([[np.inf, 1.0]]), "whole numbers, this one holds inf; write the value to ignore there"),
         (np.zeros((4, 5, 7), np.uint8), r"expected a mask of \(H, W\)"),  # one-hot, not to be read as a colour
         (np.zeros((4, 5, 2), np.uint8), r"expected a mask of \(H, W\)"),
         (np.zeros((0, 5), np.uint8), r"expected a mask of \(H, W\)"),

@@ -264,8 +264,9 @@ def test_names_with_dots_are_not_confused(tmp_path: Path) -> None:
 
 def test_windows_of_one_image_are_no_copies(tmp_path: Path) -> None:
     flat(tmp_path)
+    save(blobs(0, (0, 255, 0, 255)), tmp_path / "masks/p0.png")
     entry = {"train": [{"stem": "p0", "window": [0, 0, 40, 30]}], "val": [{"stem": "p0", "window": [0, 30, 40, 30]}]}
-    classes = [{"name": "a", "values": [0, 255]}]
+    classes = [{"name": "a", "values": [0]}, {"name": "b", "values": [255]}]
     (tmp_path / "dataset.yaml").write_text(yaml.safe_dump({"classes": classes, "splits": entry}))
     assert check_dataset(tmp_path).defects == ()
     entry["val"][0]["window"] = [0, 29, 40, 30]
@@ -399,10 +400,10 @@ def test_palette_masks_keep_their_colours(tmp_path: Path) -> None:
     flat(tmp_path)
     for i, name in enumerate(NAMES):
         image = Image.fromarray(blobs(i, (0, 5, 9)), "P")
-        image.putpalette([v for j in range(256) for v in (j, 255 - j, 7)])
+        image.putpalette([v for j in range(256) for v in (10 * j % 256, 255 - j, 7)])
         image.save(tmp_path / f"masks/{name}.png")
     data = yaml.safe_load(starter(check_dataset(tmp_path)) or "")
-    assert [c["colour"] for c in data["classes"]] == [[0, 255, 7], [5, 250, 7], [9, 246, 7]]
+    assert [c["colour"] for c in data["classes"]] == [[0, 255, 7], [50, 250, 7], [90, 246, 7]]
 
 
 def test_voc_masks_stored_as_colours(tmp_path: Path) -> None:

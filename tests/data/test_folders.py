@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from perpixel.core.errors import UserError
-from perpixel.data.folders import Dataset, list_images, open_dataset, split_by_hash
-from perpixel.data.samples import Sample
+from perpixel.data.folders import open_dataset
+from perpixel.data.listing import list_images
+from perpixel.data.samples import Dataset, Sample, split_by_hash
 from perpixel.labels import ADE20K, CAMVID, CITYSCAPES, CITYSCAPES_TRAIN_IDS, VOC, Taxonomy
 
 
@@ -30,7 +31,7 @@ def pairs(dataset: Dataset) -> dict[str, set[tuple[str, str]]]:
         assert path is not None
         return path.relative_to(dataset.root).as_posix()
 
-    return {split: {(below(s.image), below(s.mask)) for s in found} for split, found in dataset.splits.items()}
+    return {split: {(below(s.image), below(s.mask_path)) for s in found} for split, found in dataset.splits.items()}
 
 
 def everything(dataset: Dataset) -> set[tuple[str, str]]:
@@ -395,6 +396,8 @@ def test_a_wrong_split_names_the_nearest(tmp_path: Path) -> None:
     make(tmp_path, *(f"{f}/{s}/1.png" for f in ("images", "masks") for s in ("train", "val")))
     with pytest.raises(UserError, match=r'no split "vall"; there are: train \(1\), val \(1\)\. Did you mean "val"\?'):
         open_dataset(tmp_path).split("vall")
+    with pytest.raises(UserError, match=r'no split "test"; .* The split "all" is all of them\.'):
+        open_dataset(tmp_path).split("test")
 
 
 def test_folders_of_which_nothing_fits_together(tmp_path: Path) -> None:
@@ -432,7 +435,7 @@ def test_yaml_with_everything(pictures: Path) -> None:
         pictures,
         "name: fields\nlicence: CC0\nimages: rasters\nmasks: truth\n"
         "splits:\n  train: train.txt\n  val: [c]\n  rest: [{stem: d, window: [0, 1, 2, 3]}]\n"
-        "classes:\n  - {name: field, values: [[1, 2, 3]]}\n  - {name: wood, values: [[4, 5, 6]], colour: [0, 255, 0]}\n"
+        "classes:\n  - {name: field, values: [[100, 2, 3]]}\n  - {name: wood, values: [[4, 5, 6]], colour: [0, 255, 0]}\n"
         "ignore: [[0, 0, 0]]\n",
     )
     dataset = open_dataset(pictures)
@@ -440,7 +443,7 @@ def test_yaml_with_everything(pictures: Path) -> None:
     assert names(dataset) == {"train": ["a", "b"], "val": ["c"], "rest": ["d@0,1"]}
     assert dataset.splits["rest"][0].window == (0, 1, 2, 3)
     assert dataset.taxonomy == Taxonomy(
-        ("field", "wood"), ((1, 2, 3), (0, 255, 0)), (((1, 2, 3),), ((4, 5, 6),)), ((0, 0, 0),)
+        ("field", "wood"), ((100, 2, 3), (0, 255, 0)), (((100, 2, 3),), ((4, 5, 6),)), ((0, 0, 0),)
     )
 
 
@@ -507,8 +510,8 @@ def test_yaml_refuses(pictures: Path, text: str, words: str) -> None:
 REAL = {
     "camvid": ("segnet", {"train": 367, "val": 101}, 11),
     "labelmefacade": ("flat", {"train": 100, "val": 40}, None),
-    "nuclei": ("flat", {"train": 95, "val": 25}, None),
-    "isbi2012": ("flat", {"train": 22, "val": 2}, None),
+    "nuclei": ("flat", {"train": 95, "val": 25}, 2),
+    "isbi2012": ("flat", {"train": 22, "val": 2}, 2),
     "formats/common_semantic/dataset": ("flat", {"train": 1, "val": 1}, None),
     "formats/common_semantic/non_standard_dataset": ("flat", {"train": 1, "val": 1}, None),
     "formats/labelme/data_dataset_voc": ("voc", {"train": 2, "val": 1}, 21),

@@ -12,6 +12,7 @@ from PIL import Image
 
 from perpixel.core.errors import UserError
 from perpixel.data.loader import Batch, Stream, TrainingSet, batches, collate, read_labels, read_pair
+from perpixel.data.mask_source import MaskFile
 from perpixel.data.samples import Sample
 from perpixel.data.transforms import Augmentation
 from perpixel.labels import Taxonomy
@@ -27,7 +28,7 @@ def make(root: Path, n: int, size: tuple[int, int] = (40, 50)) -> list[Sample]:
         image, mask = root / f"{i}.png", root / f"{i}_mask.png"
         Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(image)
         Image.fromarray(rng.integers(0, 3, size, dtype=np.uint8)).save(mask)
-        samples.append(Sample(str(i), image, mask))
+        samples.append(Sample(str(i), image, MaskFile(mask)))
     return samples
 
 

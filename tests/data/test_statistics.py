@@ -8,8 +8,16 @@ import tifffile
 from PIL import Image
 
 from perpixel.core.errors import UserError
+from perpixel.data.mask_source import MaskFile
 from perpixel.data.samples import Sample
-from perpixel.data.statistics import count_classes, infer_taxonomy, measure_images
+from perpixel.data.statistics import (
+    ClassCounts,
+    ImageStatistics,
+    count_classes,
+    infer_taxonomy,
+    measure_images,
+)
+from perpixel.data.survey import survey
 from perpixel.labels import Taxonomy
 
 CLASSES = Taxonomy.of(["a", "b", "c"])
@@ -20,8 +28,16 @@ def masks(root: Path, *arrays: np.ndarray) -> list[Sample]:
     for i, array in enumerate(arrays):
         file = root / f"{i}_mask.png"
         Image.fromarray(array).save(file)
-        samples.append(Sample(str(i), root / f"{i}.png", file))
+        samples.append(Sample(str(i), root / f"{i}.png", MaskFile(file)))
     return samples
+
+
+def counted(samples: list[Sample]) -> ClassCounts:
+    return count_classes(survey({"train": samples}, images=lambda split, place: False)["train"], CLASSES)
+
+
+def measured_of(samples: list[Sample]) -> ImageStatistics:
+    return measure_images(survey({"train": samples})["train"])
 
 
 def row(*values: int) -> np.ndarray:
@@ -29,7 +45,7 @@ def row(*values: int) -> np.ndarray:
 
 
 def test_counts_by_hand(tmp_path: Path) -> None:
-    counts = count_classes(masks(tmp_path, row(0, 0, 0, 1), row(0, 255, 255, 255, 255), row(255, 255)), CLASSES)
+    counts = counted(masks(tmp_path, row(0, 0, 0, 1), row(0, 255, 255, 255, 255), row(255, 255)))
     assert counts.pixels.tolist() == [4, 1, 0]
     assert counts.image_pixels.tolist() == [5, 4, 0], "4 of the first image and 1 of the second; the first; none"
     assert counts.images.tolist() == [2, 1, 0]
@@ -39,7 +55,7 @@ def test_counts_by_hand(tmp_path: Path) -> None:
 
 def test_a_value_of_no_class_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"1_mask\.png: mask value 9"):
-        count_classes(masks(tmp_path, row(0, 1), row(0, 9)), CLASSES)
+        counted(masks(tmp_path, row(0, 1), row(0, 9)))
 
 
 @pytest.mark.parametrize(("dtype", "full"), [("uint8", 255), ("uint16", 65535), ("float32", 1)])
@@ -51,8 +67,8 @@ def test_mean_and_deviation(tmp_path: Path, dtype: str, full: int) -> None:
         images.append(stored / full)
         tifffile.imwrite(tmp_path / f"{i}.tif", stored, photometric="minisblack", planarconfig="contig")
         Image.fromarray(np.zeros((200, 150), np.uint8)).save(tmp_path / f"{i}.png")
-        samples.append(Sample(str(i), tmp_path / f"{i}.tif", tmp_path / f"{i}.png"))
-    measured = measure_images(samples, CLASSES)
+        samples.append(Sample(str(i), tmp_path / f"{i}.tif", MaskFile(tmp_path / f"{i}.png")))
+    measured = measured_of(samples)
     assert measured.channels == 4
     assert measured.median_size == (200, 150)
     # one pixel in seven is looked at: 12857 of them, so means are right to about 0.01 deviations
@@ -63,7 +79,7 @@ def test_mean_and_deviation(tmp_path: Path, dtype: str, full: int) -> None:
 def test_a_constant_channel_is_not_divided_by_nothing(tmp_path: Path) -> None:
     samples = masks(tmp_path, np.zeros((9, 9), np.uint8))
     Image.fromarray(np.full((9, 9), 51, np.uint8)).save(samples[0].image)
-    measured = measure_images(samples, CLASSES)
+    measured = measured_of(samples)
     assert (measured.channels, measured.mean, measured.std) == (1, (0.2,), (1.0,))
 
 
@@ -72,7 +88,7 @@ def test_the_median_size_and_the_usual_channels(tmp_path: Path) -> None:
     samples = masks(tmp_path, *(np.zeros(size, np.uint8) for size in sizes))
     for sample, size, bands in zip(samples, sizes, ((3,), (), (3,)), strict=True):
         Image.fromarray(np.zeros((*size, *bands), np.uint8)).save(sample.image)
-    measured = measure_images(samples, CLASSES)
+    measured = measured_of(samples)
     assert measured.median_size == (30, 20)
     assert measured.channels == 3
 
@@ -109,7 +125,7 @@ def test_a_palette_gives_the_colours(tmp_path: Path) -> None:
     picture = Image.fromarray(row(0, 1, 2), "P")
     picture.putpalette([0, 0, 0, 9, 8, 7, 255, 0, 0])
     picture.save(tmp_path / "0_mask.png")
-    taxonomy = infer_taxonomy([Sample("0", tmp_path / "0.png", tmp_path / "0_mask.png")])
+    taxonomy = infer_taxonomy([Sample("0", tmp_path / "0.png", MaskFile(tmp_path / "0_mask.png"))])
     assert taxonomy.colours == ((0, 0, 0), (9, 8, 7), (255, 0, 0))
     assert taxonomy.values == ((0,), (1,), (2,))
 

@@ -275,3 +275,27 @@ def test_to_tensor(bands: int) -> None:
     torch.testing.assert_close(deep, torch.tensor([[[0.0, 1.0, 0.2]]]))
     stored = to_tensor(np.array([[[-3.5]]], np.float32))
     assert stored.item() == -3.5
+
+
+def test_ignored_pixels_are_no_class_that_fills_a_crop() -> None:
+    """Nine tenths are ignored, the rest is two classes in equal parts: no crop is drawn again."""
+    rng = np.random.default_rng(0)
+    labels = torch.from_numpy(rng.choice(np.array([0, 1] + [255] * 18, np.uint8), (128, 128)))
+    image = torch.arange(128 * 128).reshape(1, 128, 128).float()
+    for seed in range(5):
+        views = [
+            augment(image, labels, change(crop=(96, 96), max_class_share=share), np.random.default_rng(seed))[0]
+            for share in (0.75, 1.0)
+        ]
+        assert torch.equal(*views)
+
+
+def test_the_share_of_a_class_is_that_of_the_labelled_pixels() -> None:
+    """On the left half of the pixels is ignored and all others are class 0: such a crop is drawn again."""
+    rng = np.random.default_rng(0)
+    labels = torch.from_numpy(rng.choice(np.array([0, 1], np.uint8), (64, 256)))
+    labels[:, :96] = torch.from_numpy(rng.choice(np.array([0, 255], np.uint8), (64, 96)))
+    for seed in range(20):
+        how = change(crop=(64, 64), max_class_share=0.75)
+        _, seen = augment(labels[None].float(), labels, how, np.random.default_rng(seed))
+        assert (seen == 1).any()

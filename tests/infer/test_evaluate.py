@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from torch import nn
 from perpixel.bundle import Preprocessing
 from perpixel.core.errors import UserError
 from perpixel.core.reporter import Silent
-from perpixel.data.folders import Sample
+from perpixel.data.mask_source import MaskFile
+from perpixel.data.samples import Dataset, Sample
 from perpixel.infer import Predictor, evaluate
 from perpixel.labels import Taxonomy
+from perpixel.metrics.calibration import CalibrationError
 
 SIZES = [(20, 30), (17, 11), (40, 40), (1, 9)]
 
@@ -28,7 +31,7 @@ def samples(tmp_path: Path) -> list[Sample]:
         mask = rng.choice([0, 10, 20, 30], size).astype(np.uint8) if i < 3 else np.zeros(size, np.uint8)
         Image.fromarray(image).save(tmp_path / f"{i}.png")
         Image.fromarray(mask).save(tmp_path / f"{i}_mask.png")
-        found.append(Sample(str(i), tmp_path / f"{i}.png", tmp_path / f"{i}_mask.png"))
+        found.append(Sample(str(i), tmp_path / f"{i}.png", MaskFile(tmp_path / f"{i}_mask.png")))
     return found
 
 
@@ -150,3 +153,52 @@ def test_progress_tells_and_may_stop(predictor: Predictor, samples: list[Sample]
     assert told.heard == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
     with pytest.raises(Stop):
         evaluate(predictor, samples, DATA, ("confusion",), report=Told(last=2))
+
+
+def test_the_share_that_is_ignored_is_told(predictor: Predictor, samples: list[Sample]) -> None:
+    masks = [np.asarray(Image.open(s.mask)) for s in samples]
+    wanted = sum((m == 0).sum() for m in masks) / sum(m.size for m in masks)
+    measured = evaluate(predictor, samples, DATA, ("confusion",))
+    assert measured.results["ignored_share"] == measured.ignored_share == pytest.approx(wanted)
+
+
+def test_masks_of_0_and_255_are_not_those_of_0_and_1(model: nn.Module, samples: list[Sample]) -> None:
+    """All of the foreground would be ignored, and mIoU be of the background alone."""
+    preprocessing = Preprocessing(3, (0.5,) * 3, (0.3,) * 3)
+    predictor = Predictor(model, preprocessing, Taxonomy.of(["background", "cell", "wall"]), device="cpu")
+    for s in samples:
+        mask = np.asarray(Image.open(s.mask))
+        Image.fromarray(np.where(mask > 10, 255, 0).astype(np.uint8)).save(s.mask)
+    with pytest.raises(
+        UserError, match=r'of the model.s 3 classes only "background" is in these masks, and ..\..%'
+    ) as caught:
+        evaluate(predictor, samples)
+    assert "dataset.yaml" in str(caught.value)
+    named = Taxonomy.of(["background", "cell", "wall"])
+    assert evaluate(predictor, samples, named, ("confusion",)).ignored_share > 0.2  # whoever names them is believed
+
+
+def test_a_data_set_is_measured_on_its_val_split(predictor: Predictor, samples: list[Sample], tmp_path: Path) -> None:
+    dataset = Dataset(tmp_path, "flat", {"train": tuple(samples[:1]), "val": tuple(samples[1:])}, DATA)
+    counts = evaluate(predictor, dataset, metrics=("confusion",)).evaluation.confusion.counts
+    wanted = evaluate(predictor, samples[1:], DATA, ("confusion",)).evaluation.confusion.counts
+    np.testing.assert_array_equal(counts, wanted)
+
+
+@pytest.mark.parametrize("given", [["a.png"], [np.zeros((4, 4, 3), np.uint8)]])
+def test_images_without_masks_are_told_apart_from_samples(predictor: Predictor, given: Any) -> None:
+    with pytest.raises(UserError, match=r"expected samples with masks, got (str|ndarray); give open_dataset"):
+        evaluate(predictor, given)
+
+
+def test_calibration_is_that_of_whole_images(
+    model: nn.Module, taxonomy: Taxonomy, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The probabilities go by in pieces; the figures are those of all pixels."""
+    monkeypatch.setattr("perpixel.infer.pieces.PIECE", 100)
+    predictor = Predictor(model, Preprocessing(3, (0.5,) * 3, (0.3,) * 3, 8), taxonomy, device="cpu")
+    measured = evaluate(predictor, samples, DATA)
+    whole = CalibrationError()
+    for s in samples:
+        whole.update(predictor.predict(s.image).probabilities, DATA.encode(np.asarray(Image.open(s.mask))))
+    assert measured.results["calibration"]["error"] == pytest.approx(whole.error)

@@ -1,7 +1,9 @@
 """A Predictor takes any image and answers at its size; what it saves can be read back."""
 
+import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,13 +15,23 @@ from perpixel.bundle import Preprocessing
 from perpixel.core.errors import UserError
 from perpixel.core.image import read_image, read_mask
 from perpixel.infer import Prediction, Predictor, load
-from perpixel.infer.predictor import display_image, legend, pick_device
+from perpixel.infer.prediction import Probabilities
+from perpixel.infer.predictor import display_image, pick_device
 from perpixel.labels import Taxonomy
 from perpixel.models import build
 
 
 def image_of(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+def prediction_of(labels: np.ndarray, taxonomy: Taxonomy, image: np.ndarray) -> Prediction:
+    """One that nobody asks for its probabilities."""
+
+    def ask() -> Probabilities:
+        raise AssertionError
+
+    return Prediction(labels, taxonomy, image, 0.5, ask)
 
 
 def normalised(image: np.ndarray, preprocessing: Preprocessing) -> torch.Tensor:
@@ -148,6 +160,112 @@ def test_short_side(model: nn.Module, taxonomy: Taxonomy) -> None:
     np.testing.assert_allclose(prediction.probabilities.sum(0), 1, atol=1e-5)
 
 
+class Passing(nn.Module):
+    """Scores are the three channels that it is given."""
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"logits": image}
+
+
+def between(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(K, h, w) at (K, H, W), pixel by pixel: the middle of a pixel lies half a pixel from its edge, at both sizes."""
+    _, h, w = values.shape
+    result = np.empty((len(values), *size))
+    for y in range(size[0]):
+        for x in range(size[1]):
+            v = min(max((y + 0.5) * h / size[0] - 0.5, 0), h - 1)
+            u = min(max((x + 0.5) * w / size[1] - 0.5, 0), w - 1)
+            top, left = int(v), int(u)
+            low, right = min(top + 1, h - 1), min(left + 1, w - 1)
+            above = values[:, top, left] * (left + 1 - u) + values[:, top, right] * (u - left)
+            below = values[:, low, left] * (left + 1 - u) + values[:, low, right] * (u - left)
+            result[:, y, x] = above * (top + 1 - v) + below * (v - top)
+    return result
+
+
+@pytest.mark.parametrize(("short_side", "scale"), [(None, 1.5), (8, 1.0), (40, 1.0), (None, 0.3)])
+def test_the_answer_lies_where_the_image_does(short_side: int | None, scale: float) -> None:
+    """With a working size, every pixel's probabilities are those between the network's, by hand."""
+    preprocessing = Preprocessing(3, (0.5,) * 3, (0.1,) * 3, short_side, scale)
+    image = image_of(16, 23)
+    prediction = Predictor(Passing(), preprocessing, Taxonomy.of("abc"), device="cpu").predict(image)
+    working = np.exp(preprocessing(image)[0].double().numpy())
+    wanted = between(working / working.sum(0), (16, 23))
+    np.testing.assert_allclose(prediction.probabilities, wanted, atol=1e-5)
+    np.testing.assert_array_equal(prediction.labels, wanted.argmax(0))
+    assert prediction.mean_confidence == pytest.approx(wanted.max(0).mean(), abs=1e-5)
+
+
+def test_probabilities_are_computed_when_they_are_looked_at(predictor: Predictor) -> None:
+    asked = []
+    predictor.model.register_forward_pre_hook(lambda *_: asked.append(1))
+    image = image_of(20, 30)
+    lean = predictor.predict(image)
+    lean.summary(), lean.overlay(), repr(lean)
+    assert len(asked) == 1
+    first = lean.probabilities
+    assert lean.probabilities is first
+    assert len(asked) == 2
+    kept = predictor.predict(image, probabilities=True)
+    np.testing.assert_array_equal(kept.probabilities, first)
+    assert len(asked) == 3
+    assert kept.variance is None
+
+
+class Strided(nn.Module):
+    """Sees the image at every 16th pixel, as networks of that stride do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.down, self.up = nn.Conv2d(3, 4, 16, stride=16), nn.ConvTranspose2d(4, 3, 16, stride=16)
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        height, width = image.shape[-2:]
+        padded = nn.functional.pad(image, (0, -width % 16, 0, -height % 16))
+        return {"logits": 5 * self.up(self.down(padded))[..., :height, :width]}
+
+
+@pytest.mark.parametrize("size", [(200, 401), (90, 250), (131, 129)])
+def test_tiles_of_the_mirrored_image_lie_on_its_own_grid(size: tuple[int, int]) -> None:
+    predictor = Predictor(Strided(), Preprocessing(3, (0.5,) * 3, (0.1,) * 3), Taxonomy.of("abc"), device="cpu")
+    image = image_of(*size)
+    whole = predictor.predict(image, flip=True).probabilities
+    tiled = predictor.predict(image, flip=True, tile=128, probabilities=True).probabilities
+    np.testing.assert_allclose(tiled, whole, atol=1e-5)
+    assert np.abs(whole - predictor.predict(image).probabilities).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (io.BytesIO(b"x"), "got BytesIO; write its bytes to a file and give its path"),
+        ([[1, 2], [3, 4]], "got list; give one image at a time"),
+        (["a.png", "b.png"], "got list; give one image at a time"),
+        (torch.zeros(3, 4, 4), "got Tensor; give .H, W, C.: tensor.permute"),
+        (None, "got NoneType"),
+        (7, "got int"),
+    ],
+)
+def test_what_is_no_image_is_told_in_one_line(predictor: Predictor, given: Any, said: str) -> None:
+    with pytest.raises(UserError, match=said) as caught:
+        predictor.predict(given)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_person_sees_of_them(predictor: Predictor, bundle: Path) -> None:
+    assert repr(predictor) == "Predictor(UNet, 3 classes (road, sky, car), 3 channels, cpu)"
+    assert repr(load(bundle, device="cpu")).startswith("Predictor(unet, 3 classes")
+    labels = np.array([[0, 0, 2], [0, 1, 0]], np.uint8).repeat(900, 0)
+    prediction = prediction_of(labels, predictor.taxonomy, image_of(1800, 3))
+    assert repr(prediction) == "Prediction(1800x3, road 67%, sky 17%, car 17%)"
+    shown = Image.open(io.BytesIO(prediction._repr_png_()))
+    assert shown.format == "PNG"
+    assert max(shown.size) == 1024
+    many = prediction_of(np.arange(9, dtype=np.uint8)[None], Taxonomy.of("abcdefghi"), image_of(1, 9))
+    assert repr(many) == "Prediction(1x9, a 11%, b 11%, c 11% and 6 more)"
+
+
 def test_flip_averages_with_the_mirrored_image(predictor: Predictor) -> None:
     image = image_of(13, 17)
     wanted = (by_hand(predictor, image) + by_hand(predictor, image[:, ::-1].copy())[..., ::-1]) / 2
@@ -200,15 +318,14 @@ def test_index_png_of_many_and_of_few_classes(tmp_path: Path) -> None:
     """Pillow chooses a PNG's bits a pixel by its palette: no label may be lost to that."""
     for k in (1, 2, 3, 17, 254):
         labels = np.arange(k, dtype=np.uint8)[None].repeat(2, 0)
-        uniform = np.full((k, 2, k), 1 / k, np.float32)
-        Prediction(labels, uniform, Taxonomy.of(map(str, range(k))), image_of(2, k)).save(tmp_path, str(k))
+        prediction_of(labels, Taxonomy.of(map(str, range(k))), image_of(2, k)).save(tmp_path, str(k))
         np.testing.assert_array_equal(read_mask(tmp_path / f"{k}.png").values, labels)
 
 
 def test_overlay_mixes(taxonomy: Taxonomy) -> None:
     image = image_of(2, 2)
     labels = np.array([[0, 1], [2, 1]], np.uint8)
-    prediction = Prediction(labels, np.zeros((3, 2, 2), np.float32), taxonomy, image)
+    prediction = prediction_of(labels, taxonomy, image)
     np.testing.assert_array_equal(np.asarray(prediction.overlay(0.0)), image)
     np.testing.assert_array_equal(np.asarray(prediction.overlay(1.0)), np.array(taxonomy.colours, np.uint8)[labels])
     half = (image.astype(float) + np.array(taxonomy.colours)[labels]) / 2
@@ -225,10 +342,6 @@ def test_display_image() -> None:
     assert shown.shape == (20, 20, 3)
     assert shown.min() == 0
     assert shown.max() == 255
-
-
-def test_legend(taxonomy: Taxonomy) -> None:
-    assert legend(taxonomy, [2, 0]) == [("car", (0, 0, 142)), ("road", (128, 64, 128))]
 
 
 def test_devices() -> None:
@@ -253,8 +366,8 @@ def test_a_large_image_goes_in_tiles(predictor: Predictor) -> None:
     image = image_of(300, 700)
     seen = []
     predictor.model.register_forward_pre_hook(lambda _, args: seen.append(tuple(args[0].shape[-2:])))
-    whole = predictor.predict(image).probabilities
-    tiled = predictor.predict(image, tile=416).probabilities
+    whole = predictor.predict(image, probabilities=True).probabilities
+    tiled = predictor.predict(image, tile=416, probabilities=True).probabilities
     assert seen[0] == (300, 700)
     assert len(seen) > 2
     assert all(h * w <= 416 * 416 for h, w in seen[1:])

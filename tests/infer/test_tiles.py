@@ -1,12 +1,36 @@
 """Tiles give the whole image's answer where the overlap covers what a network looks at."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from perpixel.core.errors import UserError
-from perpixel.infer.tiles import OVERLAP, tiled_logits
+from perpixel.infer.pieces import Piece, pieces
+from perpixel.infer.tiles import OVERLAP, Span, tiles
+
+
+def tiled_logits(
+    logits: Callable[[Tensor], Tensor],
+    image: Tensor,
+    tile: int,
+    overlap: int = OVERLAP,
+    size: tuple[int, int] | None = None,
+) -> Tensor:
+    """The answers of all tiles put together, at the image's size or another; every pixel exactly once."""
+    working = (image.shape[-2], image.shape[-1])
+    size = size or working
+    result, times = torch.full((1, 1, *size), torch.nan), torch.zeros(size, dtype=torch.int64)
+    for rows, columns in tiles(*working, tile, overlap):
+        values = logits(image[..., rows.start : rows.stop, columns.start : columns.stop])
+        for piece in pieces(values, rows, columns, working, size):
+            result = result.expand(-1, values.shape[1], -1, -1).contiguous() if result.shape[1] == 1 else result
+            result[:, :, *piece.place] = piece.values
+            times[piece.place] += 1
+    assert (times == 1).all()
+    return result
 
 
 def network() -> nn.Module:
@@ -99,3 +123,43 @@ def test_a_tile_no_larger_than_the_overlap_stays_quick(tile: int) -> None:
 def test_a_tile_too_small(tile: int) -> None:
     with pytest.raises(UserError, match="tile"):
         tiled_logits(nn.Identity(), torch.zeros(1, 3, 50, 50), tile)
+
+
+SIZES = [
+    ((40, 60), (40, 60)),
+    ((40, 60), (80, 120)),  # twice
+    ((40, 60), (27, 40)),  # predict_scale 1.5
+    ((40, 60), (160, 241)),
+    ((40, 60), (1, 1)),
+    ((40, 60), (3, 500)),
+    ((1, 1), (5, 7)),
+    ((1, 90), (4, 360)),
+    ((200, 130), (411, 267)),
+    ((200, 130), (133, 87)),
+]
+
+
+@pytest.mark.parametrize(("working", "size"), SIZES)
+@pytest.mark.parametrize("tile", [64, 4096])
+@pytest.mark.parametrize("piece", [1, 2**22])
+def test_pieces_are_interpolated_as_torch_does_the_whole(
+    working: tuple[int, int], size: tuple[int, int], tile: int, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values that do not depend on where a tile is cut must come out as from one resize, also between tiles."""
+    monkeypatch.setattr("perpixel.infer.pieces.PIECE", piece)
+    image = torch.randn(1, 3, *working, generator=torch.Generator().manual_seed(0))
+    whole = F.interpolate(image.double(), size, mode="bilinear", align_corners=False).float()
+    got = tiled_logits(nn.Identity(), image, tile, 16, size)
+    torch.testing.assert_close(got, whole, atol=1e-5, rtol=1e-5)
+    if size != working and min(working) > 1 and min(size) > 1:
+        other = F.interpolate(image, size, mode="bilinear", align_corners=True)
+        assert (got - other).abs().max() > 1e-2  # or the test would not tell the two apart
+
+
+def test_a_piece_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perpixel.infer.pieces.PIECE", 5000)
+    values = torch.zeros(1, 4, 20, 30)
+    found = list(pieces(values, Span(0, 0, 20, 20), Span(0, 0, 30, 30), (20, 30), (200, 300)))
+    assert len(found) > 10
+    assert all(piece.values.numel() <= 5000 for piece in found)
+    assert isinstance(found[0], Piece)

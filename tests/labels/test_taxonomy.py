@@ -11,6 +11,7 @@ import pytest
 from perpixel.core.errors import UserError
 from perpixel.core.image import RawMask, read_mask
 from perpixel.labels import ADE20K, CAMVID, CITYSCAPES, CITYSCAPES_TRAIN_IDS, VOC, Taxonomy, default_colours
+from perpixel.labels.taxonomy import tell_apart
 
 CELLS = Taxonomy.of(["cell", "membrane"], values=[(255,), (0,)], ignore=())
 STREET = Taxonomy.of(["road", "sky", "car"], values=[(7, 8), (300,), (2,)], ignore=(0, 255))
@@ -207,3 +208,27 @@ def test_labelme_palette_masks_equal_their_npy(real_data: Path) -> None:
         by_index = VOC.encode(read_mask(file), str(file))
         stored = np.load(folder / "SegmentationClassNpy" / f"{file.stem}.npy")
         np.testing.assert_array_equal(by_index, np.where(stored == -1, 255, stored))
+
+
+@pytest.mark.parametrize(
+    ("colours", "apart"),
+    [
+        ([(0, 0, 0), (1, 0, 0), (2, 0, 0)], False),
+        ([(0, 0, 0), (0, 0, 200), (0, 0, 201), (0, 0, 202)], False),
+        ([(0, 0, 0), (1, 1, 1), (255, 255, 255)], False),
+        ([(0, 0, 0), (0, 0, 8)], True),
+        ([(0, 0, 0), (255, 0, 0), (220, 20, 60), (0, 0, 142), (0, 0, 140)], True),
+        ([(0, 0, 0)], True),
+    ],
+)
+def test_colours_that_nobody_can_tell_apart(colours: list[tuple[int, int, int]], apart: bool) -> None:
+    assert tell_apart(colours) is apart
+
+
+def test_ids_in_one_channel_get_colours_that_can_be_seen() -> None:
+    """CARLA writes (id, 0, 0); shown as they are, all classes would be black."""
+    t = Taxonomy.from_dict({"classes": [{"name": f"c{i}", "values": [[i, 0, 0]]} for i in range(3)], "ignore": []})
+    assert t.colours == ((0, 0, 0), (128, 0, 0), (0, 128, 0))
+    assert t.values == (((0, 0, 0),), ((1, 0, 0),), ((2, 0, 0),))
+    for known in (ADE20K, CITYSCAPES, VOC, CAMVID):
+        assert tell_apart(known.colours)

@@ -88,6 +88,14 @@ def test_each_wrong_island_costs_one_pixel_at_least() -> None:
     assert warping_error(truth, holes) > 0
 
 
+def test_a_probability_equal_to_the_threshold_is_cell() -> None:
+    truth = np.array([[True, False, True]])
+    scores = membrane_scores([np.array([[0.5, 0.25, 0.5]])], [truth], thresholds=[0.5])
+    assert (scores.rand_error, scores.warping_error, scores.pixel_error) == (0, 0, 0)
+    scores = membrane_scores([np.array([[0.5, 0.5, 0.5]])], [truth], thresholds=[0.5])
+    assert scores.pixel_error == pytest.approx(1 / 3)
+
+
 def test_scores_take_the_best_threshold_of_each() -> None:
     truth = np.ones((12, 21), bool)
     truth[:, 10] = False

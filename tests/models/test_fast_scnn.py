@@ -77,3 +77,17 @@ def test_the_port_takes_any_size(size: tuple[int, int]) -> None:
 def test_the_first_convolution_is_padded_by_one_or_not_at_all() -> None:
     with pytest.raises(UserError, match="first_padding must be 0 or 1; got 2"):
         FastSCNN(3, first_padding=2)
+
+
+def test_without_pyramid_pooling_it_has_no_global_context() -> None:
+    less = 4 * conv_bn(128, 32, 1) + conv_bn(256, 128, 1) - conv_bn(128, 128, 1)
+    assert count(FastSCNN(11, pyramid_pooling=False)) == by_arithmetic(11) - less
+    for pooling in (True, False):
+        torch.manual_seed(0)
+        model = FastSCNN(3, pyramid_pooling=pooling).eval()
+        image = torch.randn(1, 3, 64, 2048)
+        other = image.clone()
+        other[..., -32:] += 1.0
+        with torch.no_grad():
+            moved = (model(image)["logits"] - model(other)["logits"])[..., :256].abs().max()
+        assert bool(moved > 0) is pooling

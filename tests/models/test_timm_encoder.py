@@ -35,10 +35,23 @@ def test_of_two_stages_with_one_stride_the_deeper_counts() -> None:
     assert stage_indices("some", [2, 4, 8, 16, 16, 32], (4, 16)) == (1, 4)
 
 
+def test_a_stride_asked_for_twice_gives_the_two_deepest() -> None:
+    assert stage_indices("some", [2, 4, 8, 16, 16, 16], (4, 16, 16)) == (1, 4, 5)
+    assert stage_indices("some", [2, 4, 8, 16, 16, 16], (16, 8, 16)) == (4, 2, 5)
+    encoder = TimmEncoder("resnet18", strides=(16, 16), output_stride=16)
+    assert encoder.channels == (256, 512)
+    assert [tuple(stage.shape[1:]) for stage in encoder(torch.zeros(1, 3, 64, 32))] == [(256, 4, 2), (512, 4, 2)]
+    with pytest.raises(UserError, match="needs stages of stride 32, 32; resnet18 has 2, 4, 8, 16, 32"):
+        TimmEncoder("resnet18", strides=(32, 32))
+
+
 def test_fewer_stages_on_request() -> None:
     encoder = TimmEncoder("resnet18", strides=(2, 16))
     assert encoder.channels == (64, 256)
     assert [tuple(stage.shape[1:]) for stage in encoder(torch.zeros(2, 3, 64, 32))] == [(64, 32, 16), (256, 4, 2)]
+    # ResNet-18 without its classifier, less its last stage: 3x3s 256 to 512 and three of 512, a 1x1, five batch norms
+    last_stage = 9 * 256 * 512 + 3 * 9 * 512 * 512 + 256 * 512 + 5 * 2 * 512
+    assert sum(parameter.numel() for parameter in encoder.parameters()) == 11_176_512 - last_stage
 
 
 @pytest.mark.parametrize(

@@ -21,12 +21,13 @@ from perpixel.labels import Taxonomy
 from perpixel.models import build
 from perpixel.report import write_report
 from perpixel.report.charts import line_chart, nice_ticks
-from perpixel.report.pictures import SIDE, WRONG, data_uri, error_picture, shrink, side_by_side
+from perpixel.report.pictures import SIDE, WRONG, data_uri, error_picture, shrink
 from perpixel.train import Recipe
 
 NAMES = ("sky", "road", "<script>alert(1)</script>", "never there")
 IMAGES = [f"{i} a&b <i>" for i in range(10)]
-SECTIONS = ("headline", "classes", "curves", "per-class", "confusion", "edges", "images", "how")
+ERRORS = ("kinds", "errors-by-class", "errors-by-size", "look-alikes", "worst-regions", "what-the-figure-means")
+SECTIONS = ("headline", "classes", "curves", "per-class", "confusion", "edges", "images", *ERRORS, "confidence", "how")
 VOID = {"meta", "link", "img", "br"}
 HISTORY = (
     "step,epoch,loss,lr,images_per_second,seconds,val_mean_iou,val_pixel_accuracy\n"
@@ -164,7 +165,14 @@ def ious(counts: np.ndarray) -> list[float]:
 
 def test_every_section_is_there(page: Page) -> None:
     assert [a["id"] for t, a in page.tags if t in ("section", "header")] == list(SECTIONS)
-    assert len([a for a in page.all("svg") if a["role"] == "img" and a["aria-label"]]) == 5
+    charts = [a for a in page.all("svg") if a["role"] == "img" and a["aria-label"]]
+    assert len(charts) == 5 + 1 + len(NAMES)  # curves, images, calibration; risk; reliability by class
+
+
+def test_the_kinds_of_errors_are_those_of_the_set(page: Page, truth: tuple[np.ndarray, dict[str, float]]) -> None:
+    counts, _ = truth
+    kinds = [page.row(kind, 6) for kind in ("mismatched", "confused", "inconspicuous", "boundary", "rest")]
+    assert sum(int(row[1].replace(",", "")) for row in kinds) == int(counts.sum() - np.trace(counts))
 
 
 def test_headline_is_what_the_model_does(page: Page, truth: tuple[np.ndarray, dict[str, float]]) -> None:
@@ -211,8 +219,10 @@ def test_worst_images_come_first_and_none_twice(page: Page, truth: tuple[np.ndar
 
 
 def test_pictures_are_inside_and_show_the_truth(page: Page, data: Path) -> None:
+    regions = sum(a.get("class") == "panels triple" for a in page.all("div"))
     images = page.all("img")
-    assert len(images) == 32
+    assert 4 <= regions <= 10
+    assert len(images) == 32 + 3 * regions
     assert all(a["src"].startswith("data:image/webp;base64,") for a in images)
     name, address = next((a["alt"][9:], a["src"]) for a in images if a["alt"].startswith("truth of "))
     shown = np.array(Image.open(io.BytesIO(base64.b64decode(address.split(",")[1]))))
@@ -225,7 +235,7 @@ def test_nothing_comes_from_elsewhere(run: Path, page: Page) -> None:
     html = (run / "report.html").read_text()
     assert not re.search(r"https?://|url\(|@import", html)
     sources = [a[k] for _, a in page.tags for k in ("src", "href", "srcset", "data", "action") if k in a]
-    assert len(sources) == 33
+    assert len(sources) == 1 + len(page.all("img"))
     assert all(s.startswith("data:") for s in sources)
     assert not page.all("script")
 
@@ -311,18 +321,6 @@ def test_shrink_keeps_thin_things_and_small_pictures() -> None:
 def test_even_noise_stays_small() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     assert len(data_uri(Image.fromarray(noise))) * 32 < 6e6
-
-
-def test_side_by_side() -> None:
-    red, blue = np.full((20, 30, 3), (255, 0, 0), np.uint8), np.full((20, 30, 3), (0, 0, 255), np.uint8)
-    sheet = np.array(side_by_side([red, blue], gap=4))
-    assert sheet.shape == (20, 64, 3)
-    assert (sheet[:, :30] == (255, 0, 0)).all()
-    assert (sheet[:, 30:34] == 255).all()
-    assert (sheet[:, 34:] == (0, 0, 255)).all()
-    assert side_by_side([red, blue], ["truth", "prediction"]).size == (68, 44)
-    with pytest.raises(ValueError, match="captions"):
-        side_by_side([red], ["a", "b"])
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
+import perpixel.bundle.weights
 from perpixel.core.errors import UserError
 from perpixel.train import checkpoint as module
 from perpixel.train.checkpoint import (
@@ -102,7 +104,8 @@ def test_every_bit_counts(run: Path) -> None:
 def test_a_crash_at_any_point_leaves_one_whole(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call that touches the disk is made to fail once, and once after it was done."""
     places: list[tuple[Any, str]] = [
-        (module, "save_file"),
+        (module, "write_tensors"),
+        (module, "write_text"),
         (module, "sha256_file"),
         (Path, "write_text"),
         (os, "fsync"),
@@ -150,14 +153,27 @@ def test_a_crash_at_any_point_leaves_one_whole(run: Path, monkeypatch: pytest.Mo
 
 
 def test_a_full_disk_while_writing(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """safetensors says it in an error of its own; either way it is the system's error, with the file's name."""
+
     def half(tensors: Any, file: Path) -> None:
         Path(file).write_bytes(b"half")
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    def full(text: str) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "save_file", half)
-    with pytest.raises(OSError, match="No space"):
-        save_checkpoint(run, a_checkpoint(3))
-    assert load_checkpoint(run)[0].state["step"] == 2
+    for place, name, broken, file in (
+        (perpixel.bundle.weights, "save_file", half, "state.safetensors"),
+        (Path, "write_text", lambda path, text, **_: full(text), "state.json"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, broken)
+            with pytest.raises(OSError, match="No space") as caught:
+                save_checkpoint(run, a_checkpoint(3))
+        assert caught.value.errno == 28
+        assert Path(caught.value.filename).name == file
+        assert sorted(p.name for p in run.iterdir()) == ["last", "previous"]
+        assert load_checkpoint(run)[0].state["step"] == 2
 
 
 def test_nothing_there(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 from perpixel.core.errors import UserError
 from perpixel.data.loader import TrainingSet
 from perpixel.infer import evaluate, load
-from perpixel.train import Interrupted, Recipe, load_recipe, loop, resume, train
+from perpixel.train import Interrupted, Recipe, length, load_recipe, loop, resume, train
 from perpixel.train import run as run_module
 from perpixel.train.checkpoint import load_checkpoint
 from perpixel.train.state import State
@@ -99,6 +99,19 @@ def test_interrupted_and_resumed(whole: Path, tiny: Recipe, tmp_path: Path, stop
     """In the middle of epochs (5 images by 4), at the step of an evaluation, twice, before the last step."""
     run_with_stops(tiny, tmp_path / "run", *stops)
     assert_equal(tmp_path / "run", whole)
+
+
+def test_interrupted_between_two_rows_of_the_history(
+    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a row sums up, the loss and each class's share of it, goes on where it was."""
+    monkeypatch.setattr(length, "ROWS", 2)
+    train(tiny, tmp_path / "whole")
+    rows = outcome(tmp_path / "whole")[1]["rows"]
+    assert [row["step"] for row in rows] == [3, 6, 7]
+    assert sum("gradient_road" in row for row in rows) == 3
+    run_with_stops(tiny, tmp_path / "run", 1, 5)
+    assert_equal(tmp_path / "run", tmp_path / "whole")
 
 
 def test_with_workers_it_is_the_same(whole: Path, tiny: Recipe, tmp_path: Path) -> None:
@@ -336,7 +349,7 @@ def test_the_best_bundle_says_what_evaluate_finds(whole: Path, tiny: Recipe) -> 
     dataset = open_dataset(tiny.data.path)
     measured = evaluate(predictor, dataset.split("val"), dataset.taxonomy, ("confusion",)).results
     claimed = predictor.info.metrics
-    assert len(measured) == 11
+    assert len(measured) == 12
     assert {k: claimed[k] for k in measured} == measured
     assert claimed["split"] == "val"
     assert claimed["images"] == 3

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
+from perpixel.core.errors import UserError
 from perpixel.data.transforms import Augmentation
+from perpixel.metrics import ConfusionMatrix
 from perpixel.train import Recipe
+from perpixel.train.objectives.segmentation import Segmentation
 from perpixel.train.recipe import DataPart
 from perpixel.train.setup import augmentation, set_up
 
@@ -74,3 +78,56 @@ def write(folder: Path, size: tuple[int, int], train: list[int], val: list[int])
             (folder / kind / split).mkdir(parents=True)
             for i in range(2):
                 Image.fromarray(array).save(folder / kind / split / f"{split}{i}.png")
+
+
+@pytest.mark.parametrize(("found", "said"), [(0, True), (1, True), (2, False)])
+def test_a_class_is_as_good_as_never_predicted_below_an_iou_of_a_hundredth(
+    tiny: Recipe, tmp_path: Path, found: int, said: bool
+) -> None:
+    """Of 100 pixels of class 1, `found` are found and 10 others called it: IoU 0, 1/110 and 2/110."""
+    write(tmp_path, (40, 40), train=[0, 1], val=[0, 1])
+    objective = Segmentation(set_up(tiny.changed({"data.path": str(tmp_path)})))
+    truth = np.array([1] * 100 + [0] * 900, np.uint8)[None]
+    predicted = np.array([1] * found + [0] * (100 - found) + [1] * 10 + [0] * 890, np.uint8)[None]
+    confusion = ConfusionMatrix(2)
+    confusion.update(predicted, truth)
+    remarks = objective._collapsed(confusion)
+    assert bool(remarks) is said
+    assert not said or objective.setup.taxonomy.names[1] in remarks[0]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "numbers", "said"),
+    [
+        (np.uint8, (3, 250), ("uint8", (3.0, 250.0))),
+        (np.uint16, (7, 4000), ("uint16", (7.0, 4000.0))),
+        (np.float32, (-0.5, 812.25), ("float32", (-0.5, 812.25))),
+    ],
+)
+def test_a_bundle_knows_the_numbers_that_it_was_trained_on(
+    tiny: Recipe, tmp_path: Path, dtype: type, numbers: tuple[float, float], said: tuple[str, tuple[float, float]]
+) -> None:
+    write(tmp_path, (40, 40), train=[0, 1], val=[0, 1])
+    for file in (tmp_path / "images" / "train").iterdir():
+        image = np.full((40, 40), numbers[0], dtype)
+        image[5, 6] = numbers[1]
+        tifffile.imwrite(file.with_suffix(".tif"), image)
+        file.unlink()
+    info = set_up(tiny.changed({"data.path": str(tmp_path)})).bundle_info({}, {})
+    assert (info.preprocessing.dtype, info.preprocessing.value_range) == said
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("loss.terms", [{"name": "dice", "weight": "heavy"}], "heavy"),
+        ("loss.terms", [{"name": "dice", "weight": float("inf")}], "weight"),
+        ("loss.terms", [{"name": "dice", "class_weights": ["a", "b"]}], "dice"),
+        ("model.options", {"dropout": 7}, "fast_scnn cannot be built"),
+        ("model.options", {"dropout": "much"}, "fast_scnn cannot be built"),
+    ],
+)
+def test_what_cannot_be_built_is_one_line(tiny: Recipe, key: str, value: object, said: str) -> None:
+    with pytest.raises(UserError, match=said) as caught:
+        set_up(tiny.changed({key: value}))
+    assert "\n" not in str(caught.value)

@@ -7,14 +7,18 @@ network, which takes a quarter of a minute; a test counts again and compares. `m
 import inspect
 import json
 import re
+from collections.abc import Callable
 from dataclasses import asdict
 
 import torch
 
+from perpixel import detection
 from perpixel.analyze.costs import cost, output_stride
 from perpixel.core.errors import UserError
 from perpixel.core.files import write_text
 from perpixel.core.networks import COUNTED, NUM_CLASSES, SIZE, Network
+from perpixel.core.networks import DETECTORS as COUNTED_DETECTORS
+from perpixel.detection import DETECTORS
 from perpixel.models import MODELS, build
 
 CITATION = re.compile(r'"([^"]+)",\s(?:[^".]*?\b((?:19|20)\d\d)\b|arXiv:(\d\d)\d\d\.)')
@@ -44,7 +48,12 @@ def paper(name: str) -> tuple[str, int]:
     >>> paper("bayesian_segnet")
     ('Bayesian SegNet', 2017)
     """
-    module = inspect.getmodule(MODELS[name])
+    return cited(MODELS[name], name)
+
+
+def cited(network: Callable[..., object], name: str) -> tuple[str, int]:
+    """`paper` of any network, from the file that it is in."""
+    module = inspect.getmodule(network)
     text = " ".join((module.__doc__ if module and module.__doc__ else "").split())
     found = [(title, int(year or f"20{arxiv}")) for title, year, arxiv in CITATION.findall(text)]
     if not found:
@@ -56,8 +65,20 @@ def _letters(text: str) -> str:
     return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
+def measure_detector(name: str) -> Network:
+    """Counts a detector with its default options and VOC's 20 classes."""
+    with torch.device("meta"):
+        model = detection.build(name, num_classes=20)
+    title, year = cited(DETECTORS[name], name)
+    return Network(
+        title, year, sum(p.numel() for p in model.parameters()), None, None, "multiply-adds depend on the regions"
+    )
+
+
 def main() -> None:
-    """Counts every network again and writes `models/networks.json`."""
+    """Counts every network again and writes `models/networks.json` and `detection/detectors.json`."""
+    detectors = {name: asdict(measure_detector(name)) for name in DETECTORS}
+    write_text(COUNTED_DETECTORS, json.dumps(detectors, indent=2, ensure_ascii=False) + "\n")
     rows = {name: asdict(measure_network(name)) for name in MODELS}
     write_text(COUNTED, json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
 

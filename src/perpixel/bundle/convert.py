@@ -36,7 +36,8 @@ def convert_weights(
         file: safetensors, or with `unsafe_pickle` whatever `torch.load` reads.
         source: a key of `perpixel.models.ports.SOURCES`.
         classes: "voc", "cityscapes" and so on, or names with commas between; None for those of the source where it says
-            them for this number of classes, else "class 0", "class 1" ...
+            them for this number of classes, else "class 0", "class 1" ... Where the weights have a class for what is not
+            labelled and these have none, that class is left out.
         num_classes, network, options: see `perpixel.port`.
         licence: of the weights, as their authors say it; it is written into the bundle.
 
@@ -44,13 +45,16 @@ def convert_weights(
         UserError: the file cannot be read, or is not what `source` says; there are more or fewer names than classes.
     """
     file = Path(file)
-    ported = read_port(source, read_checkpoint(file, unsafe_pickle), num_classes, network, options)
+    state = read_checkpoint(file, unsafe_pickle)
+    ported = read_port(source, state, num_classes, network, options)
+    if names_all_but_void(classes, ported):
+        ported = read_port(source, state, ported.num_classes - 1, network, options)
     if ported.reading.build is not None and num_classes is None:
         raise UserError(
             f"{file}: a classifier's weights; say num_classes for a segmentation network that starts from it"
         )
     taxonomy = taxonomy_of(classes, ported)
-    pixels = ported.source.pixels
+    pixels = ported.pixels
     info = BundleInfo(
         network=ported.reading.network,
         options=ported.options,
@@ -113,6 +117,23 @@ def load_pickle(file: Path) -> Mapping[str, Any]:
     return found
 
 
+def names_all_but_void(classes: str | None, ported: Ported) -> bool:
+    """Whether as many classes are named as the network has beside that for what is not labelled."""
+    if classes is None or ported.void is None:
+        return False
+    named = KNOWN[classes].num_classes if classes in KNOWN else len(classes.split(","))
+    return named == ported.num_classes - 1
+
+
+def with_void(known: Taxonomy, index: int) -> Taxonomy:
+    """`known` and, at `index`, the class "void", black, of the mask values that `known` ignores."""
+
+    def put(own: tuple[Any, ...], one: Any) -> tuple[Any, ...]:
+        return (*own[:index], one, *own[index:])
+
+    return Taxonomy(put(known.names, "void"), put(known.colours, (0, 0, 0)), put(known.values, known.ignore), ignore=())
+
+
 def taxonomy_of(classes: str | None, ported: Ported) -> Taxonomy:
     """The classes that `classes` says, the source's own, or numbered ones.
 
@@ -120,6 +141,8 @@ def taxonomy_of(classes: str | None, ported: Ported) -> Taxonomy:
         UserError: a name that is no taxonomy's, or another number of classes than the network has.
     """
     k = ported.num_classes
+    if classes is None and ported.void is not None:
+        return with_void(KNOWN[ported.source.classes[k - 1]], ported.void)
     said = classes or ("" if ported.fresh_head else ported.source.classes.get(k, ""))
     if not said:
         return Taxonomy.of([f"class {i}" for i in range(k)])

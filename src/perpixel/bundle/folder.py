@@ -3,36 +3,60 @@
 BUNDLE/
   model.safetensors   the weights, no pickle
   model.json          network, classes, preprocessing, what was measured and on what, the weights' SHA-256
+
+Over an older bundle a new one counts from the rename of its model.json on: its weights are on the disk by then, beside the
+older ones. A process that is killed at any moment leaves the older bundle or the newer one, whole.
 """
 
 import json
+import os
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 import perpixel
-from perpixel.bundle.info import INFO, BundleInfo, one_line, read_info
-from perpixel.bundle.network import build_empty
+from perpixel.bundle.info import INFO, BundleInfo, read_info
+from perpixel.bundle.network import build_for
+from perpixel.bundle.weights import read_tensors, write_tensors
 from perpixel.core.errors import UserError, nearest
-from perpixel.core.files import atomic_write, sha256_file, write_text
+from perpixel.core.files import clean_leftovers, sha256_file, write_text
 
 WEIGHTS = "model.safetensors"
+NEXT = f".{WEIGHTS}.next"
+"""The weights of a bundle that is being written; a kill may leave the newest ones here."""
 BUNDLED = Path(perpixel.__file__).parent / "weights"
 
 
 def save_bundle(folder: str | Path, model: nn.Module, info: BundleInfo) -> Path:
-    """Writes a bundle; each file is written aside and renamed, the description last."""
+    """Writes a bundle; at every moment the folder holds the older one or the new one, whole.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written to; the older bundle is as it was.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    state = {k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()}
-    with atomic_write(folder / WEIGHTS) as aside:
-        save_file(state, aside)
-    info = info.model_copy(update={"sha256": sha256_file(folder / WEIGHTS), "perpixel": perpixel.__version__})
+    clean_leftovers(folder)
+    _settle(folder)
+    write_tensors(folder / NEXT, model.state_dict())
+    info = info.model_copy(update={"sha256": sha256_file(folder / NEXT), "perpixel": perpixel.__version__})
     write_text(folder / INFO, json.dumps(info.model_dump(), indent=2) + "\n")
+    os.replace(folder / NEXT, folder / WEIGHTS)
     return folder
+
+
+def _settle(folder: Path) -> None:
+    """Ends what a killed save began: weights that model.json speaks of get their name, others go."""
+    if not (folder / NEXT).is_file():
+        return
+    try:
+        wanted = read_info(folder).sha256
+    except UserError:  # there is no bundle yet, or none that counts
+        wanted = ""
+    if sha256_file(folder / NEXT) == wanted:
+        os.replace(folder / NEXT, folder / WEIGHTS)
+    else:
+        (folder / NEXT).unlink()
 
 
 def find_bundle(path_or_name: str | Path) -> Path:
@@ -58,34 +82,27 @@ def load_bundle(path_or_name: str | Path) -> tuple[nn.Module, BundleInfo]:
         UserError: no bundle there; the weights are missing, truncated, altered, or not this network's.
     """
     folder = find_bundle(path_or_name)
-    info = read_info(folder)
-    state = read_weights(folder / WEIGHTS, info.sha256)
+    info, state = read_bundle(folder)
     try:
-        model = build_empty(info)
+        model = build_for(info, state)
     except UserError as error:
-        raise UserError(f"{folder / INFO}: {error}") from error
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise UserError(
-            f"{folder / WEIGHTS}: these are not the weights of {info.network} ({one_line(error)})"
-        ) from error
+        raise UserError(f"{folder}: {error}") from error
     return model.eval(), info
 
 
-def read_weights(file: Path, sha256: str) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file whose hash is known.
+def read_bundle(folder: Path) -> tuple[BundleInfo, dict[str, torch.Tensor]]:
+    """A bundle's description and its tensors.
 
     Raises:
-        UserError: missing, truncated or altered.
+        UserError: the description is none, or the weights are missing, truncated or altered.
     """
+    for _ in range(2):  # a run may write a better one between the reading of the two files
+        info = read_info(folder)
+        for name in (WEIGHTS, NEXT):
+            state = read_tensors(folder / name, info.sha256)
+            if state is not None:
+                return info, state
+    file = folder / WEIGHTS
     if not file.is_file():
         raise UserError(f"{file}: no such file; the bundle is incomplete, copy it again")
-    if sha256_file(file) != sha256:
-        raise UserError(
-            f"{file}: the SHA-256 is not the one in {INFO}; the file is truncated or altered, copy it again"
-        )
-    try:
-        return load_file(file)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{file}: not a safetensors file ({one_line(error)})") from error
+    raise UserError(f"{file}: the SHA-256 is not the one in {INFO}; the file is truncated or altered, copy it again")

@@ -1,14 +1,23 @@
 """From an image array to what a network takes, the same in training, evaluation and prediction."""
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
-from pydantic import FiniteFloat, PositiveFloat, PositiveInt
+from pydantic import Field
 from torch import Tensor
 
+from perpixel.bundle.numbers import in_trained_numbers
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array, match_channels
 from perpixel.data.transforms import resize_short_side, to_tensor
+
+Channels = Annotated[int, Field(ge=1, le=2**16)]
+Mean = Annotated[float, Field(ge=-1e30, le=1e30)]
+Std = Annotated[float, Field(ge=1e-30, le=1e30)]
+ShortSide = Annotated[int, Field(ge=1, le=2**14)]
+PredictScale = Annotated[float, Field(ge=0.05, le=20)]
+NumberType = Literal["uint8", "uint16", "float32"]
 
 
 @dataclass(frozen=True)
@@ -23,14 +32,19 @@ class Preprocessing:
             often better on somewhat larger images (Touvron et al., "Fixing the train-test resolution discrepancy", 2019),
             one of a coarse stride the more so.
         bgr: the network takes blue first, as Caffe's do; mean and std are then in that order too. For 3 channels.
+        dtype: the number type of the training images; None where it is not known or they had several.
+        value_range: the least and the greatest number in them, as stored; None where it is not known.
+            Images in other numbers are converted or refused by the rules of `perpixel.bundle.numbers`.
     """
 
-    channels: PositiveInt
-    mean: tuple[FiniteFloat, ...]
-    std: tuple[PositiveFloat, ...]
-    short_side: PositiveInt | None = None
-    scale: PositiveFloat = 1.0
+    channels: Channels
+    mean: tuple[Mean, ...]
+    std: tuple[Std, ...]
+    short_side: ShortSide | None = None
+    scale: PredictScale = 1.0
     bgr: bool = False
+    dtype: NumberType | None = None
+    value_range: tuple[Mean, Mean] | None = None
 
     def __post_init__(self) -> None:
         if len(self.mean) != self.channels or len(self.std) != self.channels:
@@ -39,17 +53,32 @@ class Preprocessing:
             )
         if self.bgr and self.channels != 3:
             raise UserError(f"only images of 3 channels can be taken as BGR, got {self.channels} channels")
+        if self.value_range and self.value_range[0] > self.value_range[1]:
+            raise UserError(f"value_range must be (least, greatest), got {self.value_range}")
+
+    @property
+    def mean_of_bands(self) -> tuple[float, ...]:
+        """The mean of each channel as an image stores them: what stands where nothing was measured."""
+        return self.mean[::-1] if self.bgr else self.mean
 
     def __call__(self, image: Array, where: str = "image") -> Tensor:
         """(H, W, C) uint8, uint16 or float32 to (1, channels, h, w) float32, normalised, at the working size.
 
         Raises:
-            UserError: the channels cannot be made to fit.
+            UserError: the channels or the numbers cannot be made to fit.
         """
+        return self.normalise(self.resized(image, where))
+
+    def resized(self, image: Array, where: str = "image") -> Tensor:
+        """(H, W, C) uint8, uint16 or float32 to (1, channels, h, w) uint8 or float32 at the working size, not yet normalised.
+
+        Raises:
+            UserError: as in `__call__`.
+        """
+        image = in_trained_numbers(image, self.dtype, self.value_range, where)
         tensor = to_tensor(match_channels(image, self.channels, where))
         short_side = max(1, round((self.short_side or min(tensor.shape[-2:])) * self.scale))
-        tensor, _ = resize_short_side(tensor, None, short_side)
-        return self.normalise(tensor[None])
+        return resize_short_side(tensor, None, short_side)[0][None]
 
     def normalise(self, batch: Tensor) -> Tensor:
         """(B, C, H, W) uint8 or float32 to new float32 with zero mean and unit deviation a channel, BGR if so told."""

@@ -1,20 +1,41 @@
 """The command line: one small file a verb, torch imported only by the verbs that need it.
 
-Exit status: 0 done; 1 a fault of perpixel; 2 the user's input, said in one or two lines; 75 interrupted with a checkpoint saved.
+Exit status: 0 done; 1 a fault of perpixel; 2 the user's input, said in one or two lines; 75 interrupted with a checkpoint saved;
+130 and 143 interrupted by Ctrl-C or SIGTERM with nothing to go on from. Output that nobody reads any more changes none of these.
 """
 
 import errno
+import signal
 import sys
 import traceback
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Annotated, Any
 
 import typer
 
 import perpixel
-from perpixel.cli import check, convert, decoupled, demo, evaluate, models, predict, report, train
-from perpixel.core.errors import Interrupted, UserError
+from perpixel.cli import (
+    check,
+    compare,
+    convert,
+    decoupled,
+    demo,
+    errors,
+    evaluate,
+    explain,
+    fields,
+    models,
+    predict,
+    report,
+    train,
+)
+from perpixel.cli.streams import lasting_streams
+from perpixel.core.errors import Interrupted, UserError, is_out_of_memory
 
 INTERRUPTED = 75
+LONGEST = 300
 _OUTSIDE = (
     errno.EACCES,
     errno.EPERM,
@@ -24,8 +45,12 @@ _OUTSIDE = (
     errno.ENOTDIR,
     errno.EISDIR,
     errno.EEXIST,
+    errno.EFBIG,
+    errno.EIO,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
 )
-"""What a system says of a folder that cannot be written to; no fault of ours."""
+"""What a system says of a file that cannot be read or written; no fault of ours."""
 
 app = typer.Typer(
     name="perpixel",
@@ -35,7 +60,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (demo, check, train, evaluate, predict, report, models, decoupled):
+for verb in (demo, check, train, evaluate, predict, report, errors, compare, explain, fields, models, decoupled):
     app.command(verb.__name__.rsplit(".", 1)[1])(getattr(verb, verb.__name__.rsplit(".", 1)[1]))
 app.add_typer(convert.convert, name="convert")
 
@@ -56,34 +81,68 @@ def _options(
     pass
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, where no run is there to heed it."""
+
+
 def main() -> None:
     """The `perpixel` command."""
     debug = "--debug" in sys.argv[1:]
     if debug:
         sys.argv.remove("--debug")  # it may stand anywhere
+    with lasting_streams(), _terminable():
+        try:
+            _refuse_empty(sys.argv[1:])
+            app()
+        except Interrupted:
+            sys.exit(INTERRUPTED)
+        except KeyboardInterrupt as error:
+            print("perpixel: interrupted", file=sys.stderr)
+            sys.exit(128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT))
+        except Exception as error:
+            if debug:
+                traceback.print_exc()
+            line = _outside(error)
+            if line:
+                print(f"perpixel: {line}", file=sys.stderr)
+                sys.exit(2)
+            fault = f"{type(error).__name__}: {error}"
+            print(f"perpixel: a fault of ours: {fault}\n(run again with --debug for details)", file=sys.stderr)
+            sys.exit(1)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Within: SIGTERM ends the work as Ctrl-C does, so that nothing half-written stays."""
+
+    def end(*_: Any) -> None:
+        raise Terminated
+
     try:
-        app()
-    except UserError as error:
-        if debug:
-            traceback.print_exc()
-        print(f"perpixel: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("perpixel: interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output went away, as head does
-        sys.exit(0)
-    except Interrupted:
-        sys.exit(INTERRUPTED)
-    except Exception as error:
-        if debug:
-            traceback.print_exc()
-        if isinstance(error, OSError) and error.errno in _OUTSIDE:
-            print(f"perpixel: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
-            sys.exit(2)
-        print(
-            f"perpixel: a fault of ours: {type(error).__name__}: {error}\n(run again with --debug for details)",
-            file=sys.stderr,
-        )
-        sys.exit(1)
+        before = signal.signal(signal.SIGTERM, end)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _refuse_empty(arguments: list[str]) -> None:
+    """Raises UserError for an empty argument, which a shell makes of a variable that is not set."""
+    for before, argument in pairwise(["perpixel", *arguments]):
+        name = before if argument == "" else argument[:-1]
+        if argument == "" or (argument.startswith("--") and argument.find("=") == len(argument) - 1):
+            raise UserError(f"what follows {name} is empty; give a value, or leave it out")
+
+
+def _outside(error: Exception) -> str:
+    """The line about an error that is the user's or the system's and not a fault of ours; else nothing."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in _OUTSIDE:
+        return f"{str(error.filename or 'a file')[:LONGEST]}: {error.strerror}"
+    if is_out_of_memory(error):
+        return "not enough memory; close other programs, or take smaller images, a smaller crop or a smaller batch"
+    return ""

@@ -26,14 +26,13 @@ def check(
 ) -> None:
     """Look at images, masks and classes. The exit status is 2 if there is a defect."""
     from rich.console import Console
-    from rich.progress import Progress
 
+    from perpixel.core.reporter import for_user
     from perpixel.data.check import check_dataset
 
     console = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 120)
-    with Progress(disable=not sys.stderr.isatty(), transient=True, console=Console(stderr=True)) as bar:
-        task = bar.add_task("checking", total=None)
-        checked = check_dataset(data, lambda done, total: bar.update(task, completed=done, total=total))
+    with for_user("checking", sys.stderr) as reporter:
+        checked = check_dataset(data, reporter)
     _show_contents(console, checked)
     _show_findings(console, "defect", checked.defects)
     _show_findings(console, "warning", checked.warnings)

@@ -21,7 +21,9 @@ def weights(
     ],
     out: Annotated[Path | None, typer.Option(help="The bundle's folder; FILE without its ending unless given.")] = None,
     classes: Annotated[str | None, typer.Option(help="voc, cityscapes, ade20k, camvid, or names: a,b,c.")] = None,
-    num_classes: Annotated[int | None, typer.Option(min=1, help="With a fresh head for so many classes.")] = None,
+    num_classes: Annotated[
+        int | None, typer.Option(min=1, help="With a fresh head, where it is another number.")
+    ] = None,
     network: Annotated[str | None, typer.Option(help="Which network, for weights that fit several.")] = None,
     options: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of it.")] = None,
     licence: Annotated[str, typer.Option(help="Of the weights; written into the bundle.")] = "",
@@ -57,5 +59,5 @@ def weights(
     print(
         f"{folder}: {ported.reading.network}, {parameters:,} parameters, {taxonomy.num_classes} classes, from {source}"
     )
-    if ported.fresh_head:
-        print("its segmentation head is fresh and knows nothing yet: train it before it predicts")
+    for note in ported.notes:
+        print(note)

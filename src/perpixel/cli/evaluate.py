@@ -1,6 +1,7 @@
 """perpixel evaluate: every metric of a model on a split, with the convention stated."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,24 +11,39 @@ import typer
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="RUN|BUNDLE|NAME", help="A run, a bundle or a bundled model.")],
     data: Annotated[str, typer.Argument(metavar="DATA", help="A folder of images and masks, or a dataset.yaml.")],
-    split: Annotated[str, typer.Option(help="Which split.")] = "val",
+    split: Annotated[
+        str | None,
+        typer.Option(help="Which split; all is every image. val unless given, all where DATA is not divided and new."),
+    ] = None,
     flip: Annotated[bool, typer.Option(help="Average with the mirrored image's prediction.")] = False,
     only_miou: Annotated[bool, typer.Option("--only-miou", help="Skip the boundary and calibration metrics.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the figures as JSON here.")] = None,
     device: Annotated[str, typer.Option()] = "auto",
 ) -> None:
-    """Measure a model on whole images at their own size."""
-    from perpixel.core.files import write_text
+    """Measure a model on whole images at their own size: a segmentation network by mIoU, a detector by average precision."""
+    from perpixel.bundle import find_bundle, read_info
+    from perpixel.cli.boxes import evaluate_boxes, task_of
+    from perpixel.core.files import ready, write_text
     from perpixel.core.memory import keep_freed_memory
+    from perpixel.core.reporter import for_user
     from perpixel.data.folders import open_dataset
+    from perpixel.data.measured import default_split
     from perpixel.infer import evaluate as run
     from perpixel.infer import load
     from perpixel.metrics import METRICS
 
+    if out is not None:
+        ready(out)
     keep_freed_memory()
+    if task_of(model) == "detection":
+        return evaluate_boxes(model, data, split, out, device)
     predictor, dataset = load(model, device), open_dataset(data)
     metrics = ("confusion",) if only_miou else METRICS
-    measured = run(predictor, dataset.split(split), dataset.taxonomy, metrics, flip)
+    for note in dataset.notes:
+        print(f"left out  {note}")
+    split = split or default_split(dataset, read_info(find_bundle(model)).data)
+    with for_user("evaluated", sys.stderr) as report:
+        measured = run(predictor, dataset.split(split), dataset.classes, metrics, flip, report)
     results = {"model": model, "data": dataset.name, "split": split, "images": len(measured.images), **measured.results}
     _show(results, predictor.taxonomy.names)
     if out is not None:
@@ -55,7 +71,10 @@ def _show(results: dict[str, Any], names: tuple[str, ...]) -> None:
     print(f"  frequency-weighted IoU {_number(results['frequency_weighted_iou'])}", end="")
     error = results.get("calibration", {}).get("error")
     print(f"  calibration error {_number(error)}" if error is not None else "")
-    print(f"{results['images']} images of {results['data']}, split {results['split']}: {results['convention']}")
+    ignored = f"{results['ignored_share']:.2%} of their pixels ignored"
+    print(
+        f"{results['images']} images of {results['data']}, split {results['split']}, {ignored}: {results['convention']}"
+    )
 
 
 def _number(value: float | None) -> str:

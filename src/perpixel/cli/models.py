@@ -14,14 +14,14 @@ import perpixel
 def models(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/models.md instead.")] = False,
 ) -> None:
-    """List the networks that can be trained and the models that come with perpixel."""
+    """List the networks that can be trained, by their task, and the models that come with perpixel."""
     from perpixel.cli import networks
 
     if markdown:
         print(networks.markdown(), end="")
         return
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None  # whole lines in a file or a pipe
-    for line in networks.lines() + _bundled():
+    for line in networks.lines() + networks.detector_lines() + _bundled():
         print(line[:width])
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from perpixel.core.networks import NUM_CLASSES, SIZE, Measurement, read_measured, read_networks
+from perpixel.core.networks import NUM_CLASSES, SIZE, Measurement, read_detectors, read_measured, read_networks
 
 
 def lines() -> list[str]:
@@ -10,7 +10,7 @@ def lines() -> list[str]:
     layout = "{:<22} {:>11} {:>13} {:>6}  {:<13} {}"
     measured = read_measured()
     heading = [
-        f"{NUM_CLASSES} classes; multiply-adds of one image of {SIZE[0]}x{SIZE[1]}; stride of the map of scores",
+        f"segmentation: {NUM_CLASSES} classes; multiply-adds of one image of {SIZE[0]}x{SIZE[1]}; stride of the map of scores",
         layout.format("network", "parameters", "multiply-adds", "stride", "CamVid mIoU", "paper"),
     ]
     return heading + [
@@ -24,6 +24,13 @@ def lines() -> list[str]:
         )
         for name, n in read_networks().items()
     ]
+
+
+def detector_lines() -> list[str]:
+    """A heading and a line for each detector."""
+    layout = "{:<22} {:>11}  {}"
+    rows = [layout.format(name, f"{n.parameters:,}", f"{n.year} {n.paper}") for name, n in read_detectors().items()]
+    return ["detection: 20 classes of objects", layout.format("detector", "parameters", "paper"), *rows]
 
 
 def giga(multiply_adds: int | None) -> str:
@@ -61,6 +68,15 @@ change neither this page nor the first file by hand. `perpixel models` shows the
 | network | paper | year | parameters | multiply-adds | stride | CamVid mIoU |
 |---|---|---|---|---|---|---|
 """
+DETECTORS = """
+## Detectors
+
+Networks that find objects and draw a box around each ([how](detection.md)): the same verbs, on the same folders. Default
+options, 20 classes as in VOC. Multiply-adds depend on the regions and are not counted.
+
+| detector | paper | year | parameters |
+|---|---|---|---|
+"""
 RUNS = """
 ## What was measured
 
@@ -82,5 +98,11 @@ def markdown() -> str:
         f"| {m.hardware} | {m.minutes:g} |"
         for name, m in measured.items()
     ]
+    detectors = [f"| `{k}` | {n.paper} | {n.year} | {n.parameters:,} |" for k, n in read_detectors().items()]
     notes = [f"\n`{name}`: {n.note}.\n" for name, n in networks.items() if n.note]
-    return HEAD + "\n".join(rows) + "\n" + "".join(notes) + RUNS + "\n".join(runs) + "\n"
+    tables = [
+        HEAD + "\n".join(rows) + "\n" + "".join(notes),
+        DETECTORS + "\n".join(detectors) + "\n",
+        RUNS + "\n".join(runs) + "\n",
+    ]
+    return "".join(tables)

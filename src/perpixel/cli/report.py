@@ -1,5 +1,6 @@
 """perpixel report: one self-contained HTML page about a run."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,9 @@ def report(
     split: Annotated[str, typer.Option(help="Which split.")] = "val",
 ) -> None:
     """Write RUN/report.html: curves, per-class figures, confusion, worst and median images."""
+    from perpixel.core.reporter import for_user
     from perpixel.report import write_report
 
-    print(f"report    {write_report(run, data, split)}")
+    with for_user("measured", sys.stderr) as reporter:
+        page = write_report(run, data, split, reporter)
+    print(f"report    {page}")

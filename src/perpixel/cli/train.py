@@ -1,13 +1,15 @@
 """perpixel train: images and masks in, a run folder out."""
 
 import os
+import re
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from perpixel.core.errors import UserError
+from perpixel.core.errors import Interrupted, UserError
 
 if TYPE_CHECKING:
     from perpixel.train import Trained
@@ -68,7 +70,7 @@ def train(
                 "minutes": minutes,
             }
             changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
-            if crop:
+            if crop is not None:
                 changes["data.crop"] = size(crop)
             chosen = chosen.changed({**changes, **assignments(set_ or [])})
             trained = train_run(chosen, out or _new_folder(data, chosen.model.name), reporter)
@@ -78,9 +80,19 @@ def train(
 def finish(trained: "Trained", report: bool) -> None:
     """What comes after training: the report, where it is wanted."""
     if report and os.environ.get("RANK", "0") == "0":  # under torchrun one process writes it
+        from perpixel.core.reporter import for_user
         from perpixel.report import write_report
 
-        print(f"report    {write_report(trained.run)}")
+        try:
+            with for_user("measured for the report", sys.stderr) as reporter:
+                page = write_report(trained.run, report=reporter)
+        except KeyboardInterrupt:
+            print(
+                f"perpixel: the model is whole, its report is not written: perpixel report {trained.run}",
+                file=sys.stderr,
+            )
+            raise Interrupted from None
+        print(f"report    {page}")
 
 
 def _new_folder(data: str, model: str) -> Path:
@@ -98,9 +110,9 @@ def size(text: str) -> list[int]:
     Raises:
         UserError: anything else.
     """
-    parts = text.lower().split("x")
-    if len(parts) not in (1, 2) or not all(p.isdigit() and int(p) for p in parts):
+    if not re.fullmatch(r"[1-9][0-9]{0,5}(x[1-9][0-9]{0,5})?", text.lower(), re.ASCII):
         raise UserError(f'--crop takes HEIGHTxWIDTH in pixels, such as 352x480; got "{text}"')
+    parts = text.lower().split("x")
     return [int(p) for p in (parts * 2)[:2]]
 
 
@@ -110,15 +122,12 @@ def assignments(pairs: list[str]) -> dict[str, Any]:
     Raises:
         UserError: a pair without "=", or a value that is no YAML.
     """
-    import yaml
+    from perpixel.core.yaml import parse_yaml
 
     found: dict[str, Any] = {}
     for text in pairs:
         key, equals, value = text.partition("=")
         if not equals:
             raise UserError(f'--set takes KEY=VALUE, such as optimiser.lr=0.01; got "{text}"')
-        try:
-            found[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UserError(f'--set {key.strip()}: "{value}" is not YAML; quote it') from error
+        found[key.strip()] = parse_yaml(value, f"--set {key.strip()}")
     return found

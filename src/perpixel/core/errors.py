@@ -25,3 +25,15 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 class Interrupted(Exception):
     """Ctrl-C or SIGTERM came; what can be gone on from was saved. The command line exits with 75."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the machine's or the device's memory is used up; torch says it in words alone.
+
+    >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"))
+    True
+    """
+    words = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and ("allocate memory" in words or "out of memory" in words)
+    )

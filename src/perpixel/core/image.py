@@ -5,80 +5,135 @@ Alpha is dropped, CMYK and palettes become RGB. A mask is never converted: indic
 """
 
 import os
-import struct
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from perpixel.core import tiff
+from perpixel.core import orientation, tiff
 from perpixel.core.errors import UserError
+from perpixel.core.formats import (
+    SUFFIXES,
+    avif,
+    bmp,
+    format_of,
+    gif,
+    jp2,
+    jpeg,
+    npy,
+    other_content,
+    png,
+    pnm,
+    tga,
+    webp,
+)
+from perpixel.core.masks import RawMask, as_mask
+from perpixel.core.pillow import from_pillow
+from perpixel.core.pixels import Array, Pixels
+from perpixel.core.raster import Raster, as_raster
+from perpixel.core.source import Header, Source, as_path, in_one_line
 
-SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".pgm", ".ppm", ".gif", ".npy"))
-"""File name endings (lower case) that are taken for images."""
+__all__ = [
+    "MAX_PIXELS",
+    "SUFFIXES",
+    "Array",
+    "Raster",
+    "RawMask",
+    "image_from_pillow",
+    "image_size",
+    "match_channels",
+    "orientation_of",
+    "read_image",
+    "read_mask",
+    "read_raster",
+]
 
 MAX_PIXELS = int(os.environ.get("PERPIXEL_MAX_PIXELS", 2**28))
 """A file that claims more pixels than this is refused before memory is asked for (PERPIXEL_MAX_PIXELS sets it)."""
 
-Array = np.ndarray[Any, Any]
 T = TypeVar("T")
-_PILLOW_LIMIT = threading.Lock()
-_PNG, _TIFF = b"\x89PNG\r\n\x1a\n", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-@dataclass(frozen=True)
-class RawMask:
-    """A mask as it is on disk: `values` (H, W) integers or (H, W, 3) uint8 colours, `palette` (n, 3) if it has one."""
+class _Reader(Protocol):
+    """A format: its header alone, and all of its pixels."""
 
-    values: Array
-    palette: Array | None = None
+    def header(self, source: Source) -> Header: ...
+    def read(self, source: Source, as_mask: bool) -> Pixels: ...
 
 
-def read_image(path: str | Path) -> Array:
+_READERS: dict[str, _Reader] = {
+    "avif": avif,
+    "bmp": bmp,
+    "gif": gif,
+    "jp2": jp2,
+    "jpeg": jpeg,
+    "npy": npy,
+    "png": png,
+    "pnm": pnm,
+    "tga": tga,
+    "tiff": tiff,
+    "webp": webp,
+}
+
+
+def read_image(path: str | Path, channels: int | None = None) -> Array:
     """Reads an image file as (H, W, C) uint8, uint16 or float32, upright by its EXIF orientation.
 
-    The dtype follows from the file's own, never from its values: 1 bit becomes uint8 0 and 255, every other kind of
-    number float32 as stored. NaN and infinity become 0.
+    The dtype follows from the file's own, never from its values: 1, 2 and 4 bits fill 8, every other kind of number is
+    float32 as stored. NaN, infinity and GDAL's "no data" value become 0 (`read_raster` says where).
+
+    Args:
+        channels: how many are wanted; it settles whether the last band of a TIFF that is tagged as alpha is one. Unset,
+            it is where it is constant, or where half or more of what is not 0 is the maximum.
 
     Raises:
         UserError: the file is missing, empty, truncated, not an image, or claims more than `MAX_PIXELS`.
     """
-    return _guarded(path, lambda p: _as_image(_read_array(p, as_mask=False).values, p))
+    return read_raster(path, channels).array
+
+
+def read_raster(path: str | Path, channels: int | None = None) -> Raster:
+    """Reads an image as `read_image` does, with where its numbers mean something.
+
+    Raises:
+        UserError: as for `read_image`.
+    """
+    return _with_reader(path, lambda r, s: as_raster(r.read(s, as_mask=False), s.fault, channels))
 
 
 def read_mask(path: str | Path) -> RawMask:
     """Reads a mask without any conversion: palette masks by index, 16 bits kept, colours as (H, W, 3) uint8.
 
-    A colour mask with three equal channels is returned as the one (H, W) channel that it is. Alpha is dropped.
+    A colour mask with three equal channels is returned as the one (H, W) channel that it is. Alpha is dropped; of 2 and
+    4 bits and of a PGM, the values are those in the file.
 
     Raises:
-        UserError: as for `read_image`, or the mask holds fractional numbers.
+        UserError: as for `read_image`, or the mask holds fractional numbers, or four channels that are one-hot.
     """
-    return _guarded(path, lambda p: _as_mask(_read_array(p, as_mask=True), p))
+    return _with_reader(path, lambda r, s: as_mask(r.read(s, as_mask=True), s.fault))
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """(H, W) of an image file as `read_image` would return it, from the header."""
+    return _with_reader(path, lambda r, s: r.header(s).upright)
+
+
+def orientation_of(path: str | Path) -> int:
+    """The EXIF orientation of an image file, 1 to 8, which `read_image` applies; 1 where it has none."""
+    return _with_reader(path, lambda r, s: r.header(s).orientation)
 
 
 def image_from_pillow(image: Image.Image) -> Array:
     """A Pillow image as `read_image` would return its file: every bit kept, upright by its EXIF orientation."""
-    return _as_image(_from_pillow(ImageOps.exif_transpose(image), as_mask=False).values, Path("image"))
 
+    def fault(text: str) -> UserError:
+        return UserError(f"image: {text}")
 
-def image_size(path: str | Path) -> tuple[int, int]:
-    """(H, W) of an image file as `read_image` would return it, from the header where the format allows."""
-    path = Path(path)
-    if path.suffix.lower() == ".npy" or (path.is_file() and _head(path)[:4] in _TIFF):
-        height, width = read_image(path).shape[:2]
-        return height, width
-
-    def header(p: Path) -> tuple[int, int]:
-        with _open_pillow(p) as image:
-            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-            return (image.width, image.height) if turned else (image.height, image.width)
-
-    return _guarded(path, header)
+    array = as_raster(from_pillow(image, as_mask=False), fault).array
+    value = image.getexif().get(0x0112, 1)
+    return np.ascontiguousarray(orientation.upright(array, value if value in range(1, 9) else 1))
 
 
 def match_channels(image: Array, channels: int, where: str) -> Array:
@@ -98,173 +153,13 @@ def match_channels(image: Array, channels: int, where: str) -> Array:
     raise UserError(f"{where}: the model takes {channels} channels, this image has {have}")
 
 
-def _guarded(path: str | Path, read: Callable[[Path], T]) -> T:
-    """Runs a reader; whatever a decoder raises becomes one line that names the file."""
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise UserError(f"{path}: the file is empty (0 bytes); replace or remove it")
-    try:
-        return read(path)
-    except UserError:
-        raise
-    except UnidentifiedImageError as error:
-        raise UserError(f"{path}: not an image in a format that can be read") from error
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{path}: {_first_line(error)}") from error
-    except MemoryError as error:
-        raise UserError(f"{path}: does not fit into memory") from error
-    except Exception as error:  # decoders raise whatever they like on a broken file
-        raise UserError(f"{path}: cannot be read as an image, it may be truncated ({_first_line(error)})") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
-
-
-def _refuse_bomb(height: int, width: int) -> None:
-    if height * width > MAX_PIXELS:
-        raise Image.DecompressionBombError(
-            f"claims {width}x{height} pixels, more than the limit of {MAX_PIXELS}; "
-            "set PERPIXEL_MAX_PIXELS if that is really its size"
-        )
-
-
-def _open_pillow(path: Path) -> Image.Image:
-    with _PILLOW_LIMIT:  # Pillow's limit belongs to the process, and readers run in threads
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # our own limit is checked right below
-        try:
-            image = Image.open(path)
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
-    _refuse_bomb(image.height, image.width)
-    return image
-
-
-def _head(path: Path) -> bytes:
-    with open(path, "rb") as file:
-        return file.read(26)
-
-
-def _read_array(path: Path, as_mask: bool) -> RawMask:
-    head = _head(path)
-    if path.suffix.lower() == ".npy":
-        return RawMask(np.load(path, allow_pickle=False))
-    if head[:4] in _TIFF:
-        return _read_tiff(path, as_mask)
-    if _is_16_bit_colour_png(head):
-        return RawMask(_read_16_bit_colour_png(path))
-    with _open_pillow(path) as image:
-        return _from_pillow(ImageOps.exif_transpose(image), as_mask)
-
-
-def _from_pillow(image: Image.Image, as_mask: bool) -> RawMask:
-    if image.mode == "P" and as_mask:
-        palette = np.asarray(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
-        return RawMask(np.asarray(image), palette)
-    if image.mode == "1":
-        return RawMask(np.asarray(image).astype(np.uint8) * (1 if as_mask else 255))
-    if image.mode in ("LA", "La"):
-        return RawMask(np.asarray(image)[..., 0])
-    if image.mode in ("L", "RGB"):
-        return RawMask(np.asarray(image))
-    if image.mode.startswith("I;16"):
-        return RawMask(np.asarray(image).astype(np.uint16))
-    if image.mode == "I":  # 16-bit PGM and PNG, held as 32 bits
-        return RawMask(_narrowed(np.asarray(image)))
-    if image.mode == "F":
-        return RawMask(np.asarray(image))
-    return RawMask(np.asarray(image.convert("RGB")))
-
-
-def _is_16_bit_colour_png(head: bytes) -> bool:
-    if len(head) < 26 or head[:8] != _PNG:
-        return False
-    width, height, depth, kind = struct.unpack(">IIBB", head[16:26])
-    _refuse_bomb(height, width)
-    return depth == 16 and kind in (2, 4, 6)  # RGB, grey with alpha, RGB with alpha
-
-
-def _read_16_bit_colour_png(path: Path) -> Array:
-    """Pillow would keep 8 of the 16 bits; it still knows the orientation."""
-    import imagecodecs
-
-    array = imagecodecs.png_decode(path.read_bytes())
-    with _open_pillow(path) as image:
-        orientation = image.getexif().get(0x0112, 1)
-    return tiff.upright(array[..., :3] if array.shape[2] > 2 else array[..., 0], orientation)
-
-
-def _read_tiff(path: Path, as_mask: bool) -> RawMask:
-    import tifffile
-
-    with tifffile.TiffFile(path) as file:
-        series = file.series[0]
-        page = series.keyframe
-        _refuse_bomb(page.imagelength, page.imagewidth)
-        values, palette, foreign = tiff.decode(series), tiff.palette(page), tiff.foreign_colours(page)
-    if foreign:
-        if foreign == "LAB" or values.dtype != np.uint8:
-            raise UserError(f"{path}: {foreign} of {values.dtype} cannot be read; save it as RGB")
-        return RawMask(np.asarray(Image.fromarray(values, foreign).convert("RGB")))
-    return RawMask(values, palette) if as_mask or palette is None else RawMask(palette[values])
-
-
-def _narrowed(array: Array) -> Array:
-    """The first of uint8 (only if it is that already), uint16 and int32 that holds all of the values."""
-    if array.dtype in (np.uint8, np.uint16):
-        return array
-    if array.dtype == bool:
-        return array.astype(np.uint8)
-    low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
-    if low >= 0 and high <= 65535:
-        return array.astype(np.uint16)
-    if low < -(2**31) or high >= 2**31:
-        raise ValueError(f"values from {low} to {high} do not fit into 32 bits")
-    return array.astype(np.int32)
-
-
-def _as_image(array: Array, path: Path) -> Array:
-    if array.ndim == 2:
-        array = array[..., None]
-    if array.ndim != 3 or 0 in array.shape:
-        raise UserError(f"{path}: expected an image of (H, W) or (H, W, channels), got shape {array.shape}")
-    if array.dtype == bool:
-        array = array.astype(np.uint8) * 255
-    if array.dtype not in (np.uint8, np.uint16):
-        array = array.astype(np.float32)
-        array = np.nan_to_num(array, copy=False, nan=0.0, posinf=0.0, neginf=0.0)  # rasters mark "no data" by NaN
-    return np.ascontiguousarray(array)
-
-
-def _as_mask(mask: RawMask, path: Path) -> RawMask:
-    values = _whole(mask.values, path)
-    if values.ndim == 3 and values.shape[2] == 4 and values.dtype == np.uint8:
-        values = values[..., :3]
-    if values.ndim == 3 and (values.shape[2] == 1 or (values.shape[2] == 3 and (values == values[..., :1]).all())):
-        values = values[..., 0]
-    if values.ndim == 3 and values.dtype == np.uint16:
-        values = _eight_bits(values)
-    is_colour = values.ndim == 3 and values.shape[2] == 3 and values.dtype == np.uint8
-    if 0 in values.shape or not (values.ndim == 2 or is_colour):
-        got = f"{values.dtype} {values.shape}"
-        raise UserError(f"{path}: expected a mask of (H, W) values or 8-bit RGB colours, got {got}")
-    return RawMask(np.ascontiguousarray(values), mask.palette)
-
-
-def _eight_bits(colours: Array) -> Array:
-    """8-bit colours that were stored with 16 bits, plainly or by repeating each byte; others as they are."""
-    if colours.max() <= 255:
-        return colours.astype(np.uint8)
-    return colours if (colours % 257).any() else (colours // 257).astype(np.uint8)
-
-
-def _whole(values: Array, path: Path) -> Array:
-    """The same numbers as the narrowest of uint8, uint16 and int32; floats only where they are whole."""
-    if values.dtype.kind == "f":
-        fraction = values[~(np.isfinite(values) & (values == np.round(values)))]
-        if fraction.size:
-            raise UserError(f"{path}: a mask must hold whole numbers, this one holds {fraction[0]}")
-        values = values.astype(np.int64)
-    return _narrowed(values)
+def _with_reader(path: str | Path, use: Callable[[_Reader, Source], T]) -> T:
+    """Runs something with the reader of a file's format; whatever a decoder raises becomes one line that names the file."""
+    file = as_path(path)
+    with in_one_line(file):
+        source = Source.of(file, MAX_PIXELS)
+        name = format_of(source.head, file.suffix)
+        if not name:
+            holds = other_content(source.head)
+            raise source.fault("not an image in a format that can be read" + (f", it holds {holds}" if holds else ""))
+        return use(_READERS[name], source)

@@ -1,6 +1,7 @@
 """What is known of every network, read from two files of the package, without building one and without torch.
 
-`models/networks.json` is counted (`make models`, `perpixel.analyze.table`), `models/measured.json` written by hand from runs.
+`models/networks.json` and `detection/detectors.json` are counted (`make models`, `perpixel.analyze.table`),
+`models/measured.json` is written by hand from runs.
 """
 
 import json
@@ -11,6 +12,7 @@ import perpixel
 
 COUNTED = Path(perpixel.__file__).parent / "models" / "networks.json"
 MEASURED = COUNTED.with_name("measured.json")
+DETECTORS = COUNTED.parent.with_name("detection") / "detectors.json"
 NUM_CLASSES, SIZE = 19, (512, 512)
 """What is counted: Cityscapes' classes, one RGB image of this size."""
 
@@ -44,6 +46,16 @@ class Measurement:
 def read_networks() -> dict[str, Network]:
     """The committed counts, by name."""
     return {name: Network(**row) for name, row in json.loads(COUNTED.read_text(encoding="utf-8")).items()}
+
+
+def read_detectors() -> dict[str, Network]:
+    """The committed counts of the detectors, with 20 classes as in VOC."""
+    return {name: Network(**row) for name, row in json.loads(DETECTORS.read_text(encoding="utf-8")).items()}
+
+
+def is_detector(name: str) -> bool:
+    """Whether a network's task is to find objects, and not to segment."""
+    return name in read_detectors()
 
 
 def read_measured() -> dict[str, Measurement]:

@@ -5,15 +5,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from perpixel.core.errors import UserError, nearest
-from perpixel.data.layouts import by_lists, find_layout, pair_all, split_folders, two_folders, with_val, without_folder
+from perpixel.core.text import read_lines
+from perpixel.core.yaml import read_yaml
+from perpixel.data.layouts import (
+    find_layout,
+    listed,
+    pair_all,
+    split_folders,
+    split_names,
+    two_folders,
+    with_val,
+    without_folder,
+)
+from perpixel.data.lists import by_lists
+from perpixel.data.naming import Names
 from perpixel.data.pairing import pair
-from perpixel.data.samples import Dataset, Sample, Window, by_name, find, find_in_line
+from perpixel.data.patterns import is_pattern, pair_patterns
+from perpixel.data.samples import Dataset, Sample
+from perpixel.data.window import Window
 from perpixel.labels import Taxonomy
 
 KEYS = ("name", "licence", "root", "images", "masks", "splits", "classes", "ignore")
+LAYOUT = "dataset.yaml"
 
 
 def read_dataset_yaml(file: Path) -> Dataset:
@@ -33,23 +47,42 @@ def read_dataset_yaml(file: Path) -> Dataset:
     found = _splits(root, data, file)
     return replace(
         found,
-        taxonomy=taxonomy or found.taxonomy,
+        classes=taxonomy or found.classes,
         name=str(data.get("name", found.name or root.resolve().name)),
         licence=str(data.get("licence", "")),
     )
 
 
-def _load(file: Path) -> Mapping[str, Any]:
-    try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: not valid YAML ({' '.join(str(error).split())})") from error
+def _load(file: Path) -> dict[str, Any]:
+    """The file's contents; names of classes and entries of splits are the texts that stand there (001, no, null)."""
+    data, written = read_yaml(file), read_yaml(file, as_written=True)
     if not isinstance(data, dict):
         raise UserError(f"{file}: expected keys such as images, masks, classes; got {type(data).__name__}")
     for key in data:
         if key not in KEYS:
             raise UserError(f'{file}: unknown key "{key}"; known: {", ".join(KEYS)}.{nearest(str(key), KEYS)}')
-    return data
+    texts = {k: v for k, v in written.items() if k in ("name", "licence", "root", "images", "masks")}
+    texts = {k: v for k, v in texts.items() if isinstance(v, str) and v}
+    if isinstance(data.get("classes"), list):
+        data["classes"] = [_named(c, w) for c, w in zip(data["classes"], written["classes"], strict=True)]
+    if isinstance(data.get("splits"), dict):
+        data["splits"] = {k: _as_text(v, written["splits"][k]) for k, v in data["splits"].items()}
+    return data | texts
+
+
+def _named(entry: Any, written: Any) -> Any:
+    if isinstance(written, str):
+        return {"name": written}
+    has_name = isinstance(entry, dict) and isinstance(written.get("name"), str)
+    return {**entry, "name": written["name"]} if has_name else entry
+
+
+def _as_text(entries: Any, written: Any) -> Any:
+    """The entries of a split with every stem as it is written; the windows stay numbers."""
+    if not isinstance(entries, list):
+        return entries
+    texts = list(zip(entries, written, strict=True))
+    return [{**e, "stem": w["stem"]} if isinstance(e, dict) and "stem" in e else w for e, w in texts]
 
 
 def _splits(root: Path, data: Mapping[str, Any], file: Path) -> Dataset:
@@ -57,18 +90,63 @@ def _splits(root: Path, data: Mapping[str, Any], file: Path) -> Dataset:
         if (dataset := find_layout(root)) is not None:
             return dataset
         raise UserError(f'{file}: give "images" and "masks", the folders they are in; {root} has no known layout')
+    if any(is_pattern(str(data.get(key, ""))) for key in ("images", "masks")):
+        return _by_patterns(root, data, file)
+    inside = _inside_splits(root, data)
+    if inside:
+        splits, alone = pair_all(inside)
+        samples = tuple(s for found in splits.values() for s in found)
+        return _given(root, data, samples, file) or with_val(Dataset(root, LAYOUT, splits, unpaired=alone))
     images, masks = _folders(root, data, file)
-    if "splits" in data:
-        return Dataset(root, "dataset.yaml", _listed(root, data["splits"], pair(images, masks)[0], file))
-    if images != masks and (divided := split_folders(images, masks)):
+    if "splits" not in data and images != masks and (divided := split_folders(images, masks)):
         splits, alone = pair_all(divided)
-        return Dataset(root, "dataset.yaml", with_val(splits), unpaired=alone + without_folder(images, masks))
+        return with_val(Dataset(root, LAYOUT, splits, unpaired=alone + without_folder(images, masks)))
     samples, alone = pair(images, masks)
-    return Dataset(root, "dataset.yaml", by_lists(samples, root), unpaired=alone)
+    given = _given(root, data, samples, file)
+    return given or listed(Dataset(root, LAYOUT, {}, unpaired=alone), by_lists(samples, alone, root))
+
+
+def _by_patterns(root: Path, data: Mapping[str, Any], file: Path) -> Dataset:
+    """Both are patterns, or one of them is and the other is a folder."""
+    if not {"images", "masks"} <= set(data):
+        raise UserError(f'{file}: give "images" and "masks", both as patterns, such as images/{{id}}_sat.tif')
+    texts = [t if is_pattern(t := str(data[key])) else f"{t.rstrip('/')}/**/*" for key in ("images", "masks")]
+    try:
+        splits, alone = pair_patterns(root, texts[0], texts[1])
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+    samples = tuple(s for found in splits.values() for s in found)
+    if (given := _given(root, data, samples, file)) is not None:
+        return given
+    if set(splits) <= {""}:
+        return listed(Dataset(root, LAYOUT, {}, unpaired=alone), by_lists(samples, alone, root))
+    return with_val(Dataset(root, LAYOUT, splits, unpaired=alone))
+
+
+def _given(root: Path, data: Mapping[str, Any], samples: tuple[Sample, ...], file: Path) -> Dataset | None:
+    """The splits that the file itself gives, if it does."""
+    if "splits" not in data:
+        return None
+    splits = _listed(root, data["splits"], samples, file)
+    used = {s.image for found in splits.values() for s in found}
+    return Dataset(root, LAYOUT, splits, unused=tuple(s for s in samples if s.image not in used))
+
+
+def _inside_splits(root: Path, data: Mapping[str, Any]) -> dict[str, tuple[Path, Path]]:
+    """train/images with train/1st_manual and so on, where the folders named are not in `root` but in those of the splits."""
+    found = {}
+    for split, folder in split_names(root).items():
+        usual = two_folders(folder, str(data["masks"])) if "masks" in data else two_folders(folder)
+        images = folder / str(data["images"]) if "images" in data else usual[0] if usual else None
+        masks = folder / str(data["masks"]) if "masks" in data else usual[1] if usual else None
+        if images is not None and masks is not None and images.is_dir() and masks.is_dir():
+            found[split] = (images, masks)
+    here = [key for key in ("images", "masks") if key in data and (root / str(data[key])).is_dir()]
+    return {} if here else found
 
 
 def _folders(root: Path, data: Mapping[str, Any], file: Path) -> tuple[Path, Path]:
-    usual = two_folders(root) or (root / "images", root / "masks")
+    usual = two_folders(root, str(data.get("masks", ""))) or (root / "images", root / "masks")
     images, masks = root / str(data.get("images", usual[0].name)), root / str(data.get("masks", usual[1].name))
     for key, folder in (("images", images), ("masks", masks)):
         if not folder.is_dir():
@@ -79,38 +157,38 @@ def _folders(root: Path, data: Mapping[str, Any], file: Path) -> tuple[Path, Pat
 def _listed(root: Path, splits: Any, samples: tuple[Sample, ...], file: Path) -> dict[str, tuple[Sample, ...]]:
     if not isinstance(splits, Mapping):
         raise UserError(f'{file}: "splits" must be a mapping such as {{train: train.txt, val: val.txt}}')
-    named = by_name(samples)
+    named = Names.of(samples)
     return {str(s): _entries(root, entry, named, file) for s, entry in splits.items()}
 
 
-def _entries(root: Path, entry: Any, named: Mapping[str, Sample], file: Path) -> tuple[Sample, ...]:
+def _entries(root: Path, entry: Any, named: Names, file: Path) -> tuple[Sample, ...]:
     """The samples of one split: a list file of stems, or a list of stems and {stem, window} in the YAML itself."""
     if isinstance(entry, str):
         if not (root / entry).is_file():
             raise UserError(f"{file}: the list {root / entry} does not exist")
-        lines = (root / entry).read_text("utf-8", errors="replace").splitlines()
-        return tuple(_found(find_in_line(x, named), x, named, root / entry) for x in lines if x.strip())
+        lines = [line for line in read_lines(root / entry) if not line.startswith("#")]
+        return tuple(_found(named.find_in_line(x), x, named, root / entry) for x in lines)
     if not isinstance(entry, list):
         raise UserError(f"{file}: a split must be a list file or a list of stems, got {entry!r}")
     return tuple(_entry(e, named, file) for e in entry)
 
 
-def _entry(entry: Any, named: Mapping[str, Sample], file: Path) -> Sample:
+def _entry(entry: Any, named: Names, file: Path) -> Sample:
     if not isinstance(entry, Mapping):
-        return _found(find(str(entry), named), str(entry), named, file)
+        return _found(named.find(str(entry)), str(entry), named, file)
     if "stem" not in entry or set(entry) - {"stem", "window"}:
         got = dict(entry)
         raise UserError(f"{file}: expected {{stem: a, window: [top, left, height, width]}}, got {got}")
-    sample = _found(find(str(entry["stem"]), named), str(entry["stem"]), named, file)
+    sample = _found(named.find(str(entry["stem"])), str(entry["stem"]), named, file)
     if entry.get("window") is None:
         return sample
     top, left, height, width = _window(entry["window"], sample.name, file)
     return replace(sample, name=f"{sample.name}@{top},{left}", window=(top, left, height, width))
 
 
-def _found(sample: Sample | None, entry: str, named: Mapping[str, Sample], file: Path) -> Sample:
+def _found(sample: Sample | None, entry: str, named: Names, file: Path) -> Sample:
     if sample is None:
-        raise UserError(f'{file}: no image and mask for "{entry.strip()}".{nearest(entry, named)}')
+        raise UserError(f"{file}: {named.unknown(entry)}")
     return sample
 
 

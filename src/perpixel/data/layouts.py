@@ -15,12 +15,17 @@ Names of folders may have capitals. A data set's own classes are taken only wher
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from perpixel.core.errors import UserError
-from perpixel.core.image import SUFFIXES
-from perpixel.data.pairing import Pairs, list_images, pair, pair_beside
-from perpixel.data.samples import SPLITS, Dataset, Sample, by_name, find_in_line, split_by_hash
+from perpixel.core.text import read_lines
+from perpixel.data.candidates import may_hold_masks, which_masks
+from perpixel.data.listing import list_images
+from perpixel.data.lists import SPLIT_NAMES, Listed, by_lists
+from perpixel.data.mask_source import MaskFile
+from perpixel.data.pairing import Pairs, pair, pair_beside
+from perpixel.data.samples import SPLITS, Dataset, Sample, split_by_hash
 from perpixel.labels import ADE20K, CAMVID, CITYSCAPES, CITYSCAPES_TRAIN_IDS, VOC, Taxonomy
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "rgb", "photos", "inputs", "input")
@@ -28,8 +33,10 @@ MASK_FOLDERS = (
     "masks labels annotations mask label annotation gt gts ground_truth groundtruth ground_truths "
     "segmentation segmentations segmentation_masks targets target"
 ).split()
-SPLIT_NAMES = {"training": "train", "train": "train", "validation": "val", "valid": "val", "val": "val"}
-SPLIT_NAMES |= {"testing": "test", "test": "test"}  # of two that mean the same the later one counts
+
+SIDE_BY_SIDE = "pairs side by side"
+RESULTS = ("predictions", "prediction", "overlays", "results", "output", "outputs", "out", "runs")
+"""Folders that are no question: what a program wrote."""
 
 _OWN_NAMES = {
     "CamVid": re.compile(r"^(0001TP|0006R0|0016E5|Seq05VD)_"),
@@ -53,14 +60,22 @@ def subfolders(root: Path) -> dict[str, Path]:
     return {re.sub(r"[ -]", "_", p.name.lower()): p for p in visible}
 
 
-def two_folders(root: Path) -> tuple[Path, Path] | None:
-    """The folder of images and that of masks; of several that may hold masks the first that holds pictures."""
+def two_folders(root: Path, chosen: str = "") -> tuple[Path, Path] | None:
+    """The folder of images and that of masks; `chosen` is the name of the masks' folder where somebody told it.
+
+    Raises:
+        UserError: several folders may hold the masks, and nobody told which.
+    """
     inside = subfolders(root)
     images = next((inside[n] for n in IMAGE_FOLDERS if n in inside), None)
-    masks = [inside[n] for n in MASK_FOLDERS if n in inside]
-    if images is None or not masks:
-        return None
-    return images, next((m for m in masks if any(p.suffix.lower() in SUFFIXES for p in m.rglob("*"))), masks[0])
+    if images is None or chosen:
+        return None if images is None else (images, root / chosen)
+    named = [inside[n] for n in MASK_FOLDERS if n in inside]
+    others = [p for n, p in inside.items() if n not in {*IMAGE_FOLDERS, *MASK_FOLDERS, *SPLIT_NAMES, *RESULTS}]
+    masks = [m for m in named if list_images(m)]
+    if named and (several := [*masks, *(p for p in others if may_hold_masks(p, images))])[1:]:
+        raise UserError(which_masks(root, several))
+    return (images, (masks or named)[0]) if named else None
 
 
 def split_folders(images: Path, masks: Path) -> dict[str, tuple[Path, Path]]:
@@ -82,15 +97,23 @@ def split_names(root: Path) -> dict[str, Path]:
     return {split: inside[n] for n, split in SPLIT_NAMES.items() if n in inside}
 
 
-def with_val(splits: Mapping[str, tuple[Sample, ...]]) -> dict[str, tuple[Sample, ...]]:
-    """Splits with a val cut out of train by hash where there is none."""
-    return dict(splits) if "val" in splits or not splits.get("train") else {**splits, **split_by_hash(splits["train"])}
+def with_val(dataset: Dataset) -> Dataset:
+    """A data set with a val cut out of train by hash where there is none."""
+    splits = dataset.splits
+    if "val" in splits or not splits.get("train"):
+        return dataset
+    return replace(dataset, splits={**splits, **split_by_hash(splits["train"])}, hashed=True)
+
+
+def listed(dataset: Dataset, found: Listed) -> Dataset:
+    """A data set with the splits that lists give it."""
+    return replace(dataset, splits=found.splits, lists=found.lists, hashed=found.hashed, unused=found.unused)
 
 
 def pair_all(folders: Folders) -> tuple[dict[str, tuple[Sample, ...]], tuple[Path, ...]]:
     """The samples of every split, and the files that are in none."""
     paired = {s: pair(*two) for s, two in folders.items()}
-    used = {sample.mask for samples, _ in paired.values() for sample in samples}
+    used = {sample.mask.path for samples, _ in paired.values() for sample in samples if sample.mask}
     alone = dict.fromkeys(p for _, files in paired.values() for p in files if p not in used)
     return {s: samples for s, (samples, _) in paired.items()}, tuple(alone)
 
@@ -107,7 +130,7 @@ def _cityscapes(root: Path) -> Dataset | None:
         for image in sorted(folder.rglob("*_leftImg8bit.*")):
             stem = image.relative_to(folder).as_posix().rsplit("_leftImg8bit", 1)[0]
             mask = root / "gtFine" / folder.name / f"{stem}_gtFine_{kind}.png"
-            samples.append(Sample(stem, image, mask)) if mask.is_file() else unpaired.append(image)
+            samples.append(Sample(stem, image, MaskFile(mask))) if mask.is_file() else unpaired.append(image)
         splits[split] = tuple(samples)
     taxonomy = CITYSCAPES if kind == "labelIds" else CITYSCAPES_TRAIN_IDS
     return Dataset(root, "cityscapes", splits, taxonomy, "Cityscapes", unpaired=tuple(unpaired))
@@ -119,22 +142,23 @@ def _voc(root: Path) -> Dataset | None:
         return None
     samples, unpaired = pair(images, masks)
     lists = root / "ImageSets" / "Segmentation"
-    splits = by_lists(samples, lists if lists.is_dir() else root / "ImageSets")
+    found = by_lists(samples, unpaired, lists if lists.is_dir() else root / "ImageSets")
     unlabelled = tuple(p for p in unpaired if p.is_relative_to(masks))  # VOC has many photos without a mask, by design
     is_voc = _is_own("VOC", samples)
     taxonomy = _class_table(root) or (VOC if is_voc else None)
-    return Dataset(root, "voc", splits, taxonomy, "VOC" if is_voc else root.resolve().name, unpaired=unlabelled)
+    name = "VOC" if is_voc else root.resolve().name
+    return listed(Dataset(root, "voc", {}, taxonomy, name, unpaired=unlabelled), found)
 
 
 def _class_table(root: Path) -> Taxonomy | None:
     """The classes that labelme (class_names.txt) or CVAT (labelmap.txt) wrote beside a VOC layout."""
     names, label_map = root / "class_names.txt", root / "labelmap.txt"
     if names.is_file():
-        found = [n.strip() for n in names.read_text("utf-8").splitlines() if n.strip() and not n.startswith("__ignore")]
+        found = [n for n in read_lines(names) if not n.startswith("__ignore")]
         return Taxonomy.of([n.strip("_") for n in found])
     if not label_map.is_file():
         return None
-    rows = [r.split(":") for r in label_map.read_text("utf-8").splitlines() if r.strip() and not r.startswith("#")]
+    rows = [r.split(":") for r in read_lines(label_map) if not r.startswith("#")]
     try:
         colours = {r[0]: [int(v) for v in r[1].split(",")] for r in rows}
         ignore = [colours.pop(n) for n in ("ignored", "ignore") if n in colours]
@@ -144,22 +168,6 @@ def _class_table(root: Path) -> Taxonomy | None:
         raise UserError(f"{label_map}: expected lines such as road:128,64,128:: ({error})") from error
 
 
-def by_lists(samples: Sequence[Sample], folder: Path) -> dict[str, tuple[Sample, ...]]:
-    """Splits by train.txt, val.txt, test.txt; what no list says is cut by hash out of the samples in none of them."""
-    named, splits = by_name(samples), dict[str, tuple[Sample, ...]]()
-    for file_stem, split in SPLIT_NAMES.items():
-        file = folder / f"{file_stem}.txt"
-        lines = file.read_text("utf-8", errors="replace").splitlines() if file.is_file() else []
-        found = dict.fromkeys(s for line in lines if line.strip() and (s := find_in_line(line, named)))
-        if found:
-            splits[split] = tuple(found)
-    if "train" not in splits:
-        taken = {s.name for listed in splits.values() for s in listed}
-        splits["train"] = tuple(s for s in samples if s.name not in taken)
-    splits = splits if "val" in splits else {**splits, **split_by_hash(splits["train"])}
-    return {s: splits[s] for s in SPLITS if s in splits}
-
-
 def _segnet(root: Path) -> Dataset | None:
     here = {s: (root / s, root / f"{s}annot") for s in SPLITS if (root / s).is_dir() and (root / f"{s}annot").is_dir()}
     if not here:
@@ -167,7 +175,7 @@ def _segnet(root: Path) -> Dataset | None:
     splits, unpaired = pair_all(here)
     is_camvid = _is_own("CamVid", [s for samples in splits.values() for s in samples])
     taxonomy, name = (CAMVID, "CamVid") if is_camvid else (None, root.resolve().name)
-    return Dataset(root, "segnet", with_val(splits), taxonomy, name, unpaired=unpaired)
+    return with_val(Dataset(root, "segnet", splits, taxonomy, name, unpaired=unpaired))
 
 
 def _by_split(root: Path) -> Dataset | None:
@@ -198,8 +206,8 @@ def _of_folders(root: Path, folders: Folders, layout: str, alone: tuple[Path, ..
     splits, unpaired = pair_all(folders)
     unpaired += alone
     if _is_own("ADE20K", [s for samples in splits.values() for s in samples]):
-        return Dataset(root, "ade20k", with_val(splits), ADE20K, "ADE20K", unpaired=unpaired)
-    return Dataset(root, layout, with_val(splits), None, root.resolve().name, unpaired=unpaired)
+        return with_val(Dataset(root, "ade20k", splits, ADE20K, "ADE20K", unpaired=unpaired))
+    return with_val(Dataset(root, layout, splits, None, root.resolve().name, unpaired=unpaired))
 
 
 def _flat(root: Path) -> Dataset | None:
@@ -208,7 +216,8 @@ def _flat(root: Path) -> Dataset | None:
     samples, unpaired = pair(*two)
     if not samples and not unpaired:
         return None
-    return Dataset(root, "flat", by_lists(samples, root), None, root.resolve().name, unpaired=unpaired)
+    found = by_lists(samples, unpaired, root)
+    return listed(Dataset(root, "flat", {}, None, root.resolve().name, unpaired=unpaired), found)
 
 
 def _beside(root: Path) -> Dataset | None:
@@ -217,8 +226,10 @@ def _beside(root: Path) -> Dataset | None:
     unpaired = tuple(p for _, alone in paired.values() for p in alone)
     if 2 * len(samples) < len(unpaired) or not samples:
         return None  # hardly a pair among many pictures is a coincidence
-    splits = by_lists(paired[""][0], root) if "" in paired else with_val({s: p[0] for s, p in paired.items()})
-    return Dataset(root, "pairs side by side", splits, None, root.resolve().name, unpaired=unpaired)
+    dataset = Dataset(root, SIDE_BY_SIDE, {}, None, root.resolve().name, unpaired=unpaired)
+    if "" in paired:
+        return listed(dataset, by_lists(paired[""][0], unpaired, root))
+    return with_val(replace(dataset, splits={s: p[0] for s, p in paired.items()}))
 
 
 def _pair_inside(folder: Path) -> Pairs:

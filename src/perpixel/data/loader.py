@@ -5,11 +5,11 @@ resumed at any step, with any number of workers, therefore sees what the uninter
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,12 +17,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from perpixel.core.errors import UserError
-from perpixel.core.image import Array, match_channels, read_image, read_mask
+from perpixel.core.image import Array, match_channels, read_raster
 from perpixel.data.samples import Sample
 from perpixel.data.transforms import Augmentation, augment, resize_short_side, to_tensor
+from perpixel.data.window import cut, hw, lies_inside
 from perpixel.labels import Taxonomy
 
 _DECODED_TOGETHER = 16
+B = TypeVar("B")
 
 
 @dataclass(frozen=True)
@@ -34,37 +36,39 @@ class Batch:
     names: tuple[str, ...]
 
 
-def read_pair(sample: Sample, taxonomy: Taxonomy) -> tuple[Array, Array]:
+def read_pair(sample: Sample, taxonomy: Taxonomy, mean: Sequence[float] = ()) -> tuple[Array, Array]:
     """The image (H, W, C) and labels (H, W) uint8 of a sample, cut to its window.
+
+    Where the image holds no measurement (NaN, "no data"), it is `mean`, one a channel, or 0; where that is so in all
+    channels the label is 255.
 
     Raises:
         UserError: a file cannot be read, the sizes differ, or the mask holds a value of no class.
     """
-    image, labels = read_image(sample.image), _read_whole_labels(sample, taxonomy)
+    raster, labels = read_raster(sample.image), _read_whole_labels(sample, taxonomy)
+    image = raster.filled(mean)
     if image.shape[:2] != labels.shape:
         raise UserError(size_mismatch(sample, image.shape[:2], labels.shape))
-    return _cut(sample, image), _cut(sample, labels)
+    if raster.valid is not None:
+        labels = np.where(raster.measured(), labels, np.uint8(255))
+    return _part(sample, image), _part(sample, labels)
 
 
 def read_labels(sample: Sample, taxonomy: Taxonomy) -> Array:
     """The labels (H, W) uint8 of a sample, cut to its window."""
-    return _cut(sample, _read_whole_labels(sample, taxonomy))
+    return _part(sample, _read_whole_labels(sample, taxonomy))
 
 
 def _read_whole_labels(sample: Sample, taxonomy: Taxonomy) -> Array:
     if sample.mask is None:
         raise UserError(f"{sample.image}: there is no mask for this image")
-    return taxonomy.encode(read_mask(sample.mask), str(sample.mask))
+    return taxonomy.encode(sample.mask.read(), str(sample.mask.path))
 
 
-def _cut(sample: Sample, array: Array) -> Array:
-    if sample.window is None:
-        return array
-    top, left, height, width = sample.window
-    if top + height > array.shape[0] or left + width > array.shape[1]:
-        size = f"{array.shape[0]}x{array.shape[1]}"
-        raise UserError(f"{sample.mask}: window {list(sample.window)} lies outside of its {size}")
-    return array[top : top + height, left : left + width]
+def _part(sample: Sample, array: Array) -> Array:
+    if sample.window is not None and not lies_inside(sample.window, array.shape):
+        raise UserError(f"{sample.mask_path}: window {list(sample.window)} lies outside of its {hw(array.shape)}")
+    return cut(array, sample.window)
 
 
 def size_mismatch(sample: Sample, image: Sequence[int], mask: Sequence[int]) -> str:
@@ -75,7 +79,7 @@ def size_mismatch(sample: Sample, image: Sequence[int], mask: Sequence[int]) -> 
         if turned
         else "they must be equal"
     )
-    return f"{sample.mask}: the mask is {mask[0]}x{mask[1]} (HxW) but its image is {image[0]}x{image[1]}; {hint}"
+    return f"{sample.mask_path}: the mask is {hw(mask)} (HxW) but its image is {hw(image)}; {hint}"
 
 
 class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
@@ -88,6 +92,7 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
         seed: of everything random.
         channels: grey becomes RGB or RGB grey where an image has other channels; None takes them as they are.
         short_side: images are first resized to this shorter side, in pixels; None keeps their size.
+        mean: of each channel, which stands where nothing was measured.
         memory_bytes: how much the decoded pairs may take; None is a quarter of the machine's free memory.
     """
 
@@ -99,10 +104,11 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
         seed: int = 0,
         channels: int | None = None,
         short_side: int | None = None,
+        mean: Sequence[float] = (),
         memory_bytes: int | None = None,
     ) -> None:
         self.samples, self.taxonomy, self.augmentation = tuple(samples), taxonomy, augmentation
-        self.seed, self.channels, self.short_side = seed, channels, short_side
+        self.seed, self.channels, self.short_side, self.mean = seed, channels, short_side, tuple(mean)
         self.memory_bytes = free_memory() // 4 if memory_bytes is None else memory_bytes
         self._kept: list[tuple[Tensor, Tensor]] = []
 
@@ -111,15 +117,27 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, str]:
         epoch, index = key
-        image, labels = self._kept[index] if self._kept else self.decode(index)
+        image, labels = self.pair(index)
         rng = np.random.default_rng((self.seed, epoch, index))
         image, labels = augment(image, labels, self.augmentation, rng)
         return image, labels, self.samples[index].name
 
+    def labels(self, index: int) -> Array:
+        """The labels (H, W) of a sample at the size of its file."""
+        return (
+            self._kept[index][1].numpy()
+            if self._kept and self.short_side is None
+            else read_labels(self.samples[index], self.taxonomy)
+        )
+
+    def pair(self, index: int) -> tuple[Tensor, Tensor]:
+        """The pair as it is before augmentation, from memory where it is kept."""
+        return self._kept[index] if self._kept else self.decode(index)
+
     def decode(self, index: int) -> tuple[Tensor, Tensor]:
         """The pair as it is before augmentation."""
         sample = self.samples[index]
-        image_array, label_array = read_pair(sample, self.taxonomy)
+        image_array, label_array = read_pair(sample, self.taxonomy, self.mean)
         if self.channels is not None:
             image_array = match_channels(image_array, self.channels, str(sample.image))
         image, labels = to_tensor(image_array), torch.from_numpy(np.ascontiguousarray(label_array))
@@ -199,6 +217,17 @@ class _Steps:
 
 def batches(dataset: TrainingSet, stream: Stream, start: int, stop: int, workers: int = 0) -> Iterator[Batch]:
     """The batches of steps `start` to `stop` - 1; the same for any number of workers.
+
+    Raises:
+        UserError: a sample cannot be read or does not fit to the others.
+    """
+    return batches_of(dataset, collate, stream, start, stop, workers)
+
+
+def batches_of(
+    dataset: Dataset[Any], collate: Callable[[Any], B], stream: Stream, start: int, stop: int, workers: int = 0
+) -> Iterator[B]:
+    """`batches` of any data set by (epoch, index), put together by `collate`.
 
     Raises:
         UserError: a sample cannot be read or does not fit to the others.

@@ -5,14 +5,14 @@ classes by their shape: hardly any of their pixels has the same value to the rig
 """
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from perpixel.core import IGNORE
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array
+from perpixel.data.facts import Facts, PairFacts, masks_of, total
+from perpixel.data.palettes import palette_conflict
 from perpixel.data.samples import Dataset
-from perpixel.data.survey import MaskFacts, PairFacts
+from perpixel.data.speaking import first_palette
 from perpixel.data.values import Tally, taxonomy_of_values
 from perpixel.labels import Taxonomy
 from perpixel.labels.taxonomy import Value
@@ -21,8 +21,6 @@ MOST_CLASSES = 254
 MANY_CLASSES = 40
 THIN = 0.3
 """A value with less than this share of core pixels is thin."""
-
-Facts = Mapping[str, list[PairFacts]]
 
 
 @dataclass(frozen=True)
@@ -53,14 +51,14 @@ class Meaning:
 
 def meaning_of(dataset: Dataset, facts: Facts) -> Meaning:
     """Finds the taxonomy by the rule that training follows (train and val speak), but sees through smoothed masks."""
-    masks = _masks(facts)
-    colours = any(m.colours for m in masks)
-    values, held = _total(masks, colours)
-    palette = next((m.palette for m in masks if m.palette is not None), None)
-    if dataset.taxonomy is not None or not values.pixels:
-        return Meaning(dataset.taxonomy, False, values, held, palette)
-    spoken, counted = _total(_masks({s: f for s, f in facts.items() if s in ("train", "val")}) or masks, colours)
-    is_jpeg = any(is_jpeg_mask(p) for pairs in facts.values() for p in pairs)
+    masks, is_jpeg = masks_of(facts), any(is_jpeg_mask(p) for pairs in facts.values() for p in pairs)
+    conflict = palette_conflict(facts) if dataset.classes is None else None
+    colours = any(m.colours for m in masks) or conflict is not None
+    values, held = total(masks, colours)
+    palette = first_palette(facts)
+    if dataset.classes is not None or not values.pixels:
+        return Meaning(dataset.classes, False, values, held, palette)
+    spoken, counted = total(masks_of({s: f for s, f in facts.items() if s in ("train", "val")}) or masks, colours)
     if len(spoken.pixels) <= MANY_CLASSES and (taxonomy := _speaks(spoken.pixels, palette)) is not None:
         return Meaning(taxonomy, True, values, held, palette)
     anchors = _anchors(spoken, is_jpeg)
@@ -74,35 +72,7 @@ def meaning_of(dataset: Dataset, facts: Facts) -> Meaning:
 
 def is_jpeg_mask(pair: PairFacts) -> bool:
     """Whether a pair's mask is a JPEG file, which keeps no value exactly."""
-    return pair.sample.mask is not None and pair.sample.mask.suffix.lower() in (".jpg", ".jpeg")
-
-
-def in_terms(mask: MaskFacts, colours: bool) -> Tally | None:
-    """A mask's tally in integers or in colours, as `Taxonomy.encode` would see it; None where that is impossible."""
-    if mask.colours == colours:
-        return mask.tally
-    seen, palette = mask.tally, mask.palette
-    if mask.colours or (palette is None and any(isinstance(v, int) and not 0 <= v <= 255 for v in seen.pixels)):
-        return None
-    return Tally(_coloured(seen.pixels, palette), _coloured(seen.core, palette), seen.distinct)
-
-
-def labels_of(taxonomy: Taxonomy) -> dict[Value, int]:
-    """Mask value -> label, 255 for those to ignore."""
-    labels = {v: label for label, values in enumerate(taxonomy.values) for v in values}
-    return labels | dict.fromkeys(taxonomy.ignore, IGNORE)
-
-
-def label_counts(mask: MaskFacts, taxonomy: Taxonomy) -> tuple[Counter[int], Counter[Value]]:
-    """Pixels of each label (255 among them), and pixels of each value that no class names."""
-    labels, known, strange = labels_of(taxonomy), Counter[int](), Counter[Value]()
-    seen = in_terms(mask, taxonomy.uses_colours)
-    for value, n in (seen.pixels if seen else {}).items():
-        if value in labels:
-            known[labels[value]] += n
-        else:
-            strange[value] += n
-    return known, strange
+    return pair.sample.mask_path is not None and pair.sample.mask_path.suffix.lower() in (".jpg", ".jpeg")
 
 
 def show(value: Value) -> str:
@@ -142,30 +112,3 @@ def _speaks(values: Counter[Value] | list[Value], palette: Array | None) -> Taxo
         return taxonomy_of_values(values, palette, "")
     except UserError:
         return None
-
-
-def _masks(facts: Facts) -> list[MaskFacts]:
-    return [p.mask for pairs in facts.values() for p in pairs if p.mask is not None]
-
-
-def _total(masks: list[MaskFacts], colours: bool) -> tuple[Tally, Counter[Value]]:
-    """The sum of the masks' tallies, and how many masks hold each value."""
-    pixels, core, held = Counter[Value](), Counter[Value](), Counter[Value]()
-    for mask in masks:
-        seen = in_terms(mask, colours) or mask.tally
-        pixels.update(seen.pixels)
-        core.update(seen.core)
-        held.update(seen.pixels.keys())
-    return Tally(pixels, core, max([len(pixels), *(m.tally.distinct for m in masks)])), held
-
-
-def _coloured(counts: Counter[Value], palette: Array | None) -> Counter[Value]:
-    result = Counter[Value]()
-    for value, n in counts.items():
-        assert isinstance(value, int)
-        if palette is None:
-            result[value, value, value] += n
-        else:
-            r, g, b = palette[value] if value < len(palette) else (0, 0, 0)
-            result[int(r), int(g), int(b)] += n
-    return result

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from functools import partial
 
 from perpixel.core import IGNORE
-from perpixel.data.faults import Finding, Named, everything, relative, same_image, some
-from perpixel.data.meaning import MANY_CLASSES, Facts, Meaning, is_jpeg_mask, label_counts
+from perpixel.data.facts import Facts, MaskFacts, label_counts, split_pairs
+from perpixel.data.faults import Finding, Named, if_any, relative, same_image
+from perpixel.data.meaning import MANY_CLASSES, Meaning, is_jpeg_mask
+from perpixel.data.palettes import palette_conflict
 from perpixel.data.samples import Dataset
-from perpixel.data.survey import MaskFacts
 from perpixel.labels import Taxonomy
 
 RARE = 0.001
@@ -19,12 +20,20 @@ def warnings_of(dataset: Dataset, facts: Facts, meaning: Meaning) -> list[Findin
     """What may spoil training but may also be meant."""
     rel = partial(relative, dataset.root)
     classes = _classes(facts, meaning.taxonomy) if meaning.taxonomy is not None else ()
-    return [*classes, *_values(facts, meaning, rel), *_images(facts, rel), *_copies(facts, rel), *_splits(facts)]
+    palettes = _palettes(facts, dataset.classes) if dataset.classes is not None else ()
+    return [
+        *classes,
+        *palettes,
+        *_values(facts, meaning, rel),
+        *_images(facts, rel),
+        *_copies(facts, rel),
+        *_splits(facts),
+    ]
 
 
 def _classes(facts: Facts, taxonomy: Taxonomy) -> Iterator[Finding]:
     pixels = {split: Counter[int]() for split in facts}
-    for split, pair in everything(facts):
+    for split, pair in split_pairs(facts):
         if pair.mask is not None:
             pixels[split] += label_counts(pair.mask, taxonomy)[0]
     total = sum(pixels.values(), Counter[int]())
@@ -45,12 +54,22 @@ def _classes(facts: Facts, taxonomy: Taxonomy) -> Iterator[Finding]:
 
 def _named(text: str, names: list[str], fix: str) -> Iterator[Finding]:
     """A finding about classes, all of them on one line."""
-    yield from some(text, [", ".join(names)] if names else [], fix)
+    yield from if_any(text, [", ".join(names)] if names else [], fix)
+
+
+def _palettes(facts: Facts, classes: Taxonomy) -> Iterator[Finding]:
+    """Palettes that differ where the classes were named; where they were not, that is a defect."""
+    if conflict := palette_conflict(facts):
+        counts, other = ("colours", "values") if classes.uses_colours else ("values", "colours")
+        fix = f"the {counts} are what counts here; if that is wrong, give the classes by their {other} in dataset.yaml"
+        yield Finding(
+            "the palettes of the masks differ: a value has another colour from file to file", (conflict,), fix
+        )
 
 
 def _values(facts: Facts, meaning: Meaning, rel: Named) -> Iterator[Finding]:
-    jpeg = (rel(p.sample.mask) for _, p in everything(facts) if is_jpeg_mask(p))
-    yield from some("masks stored as JPEG, which alters values along borders", jpeg, "make them again as PNG")
+    jpeg = (rel(p.sample.mask_path) for _, p in split_pairs(facts) if is_jpeg_mask(p))
+    yield from if_any("masks stored as JPEG, which alters values along borders", jpeg, "make them again as PNG")
     if meaning.taxonomy is None:
         return
     if meaning.inferred and (_number_objects(facts) or meaning.taxonomy.num_classes > MANY_CLASSES):
@@ -60,42 +79,50 @@ def _values(facts: Facts, meaning: Meaning, rel: Named) -> Iterator[Finding]:
     if meaning.inferred and meaning.taxonomy.values == ((0,), (1,)):
         yield from _two_codes(facts, rel)
     blank = (
-        rel(p.sample.mask)
-        for split, p in everything(facts)
+        rel(p.sample.mask_path)
+        for split, p in split_pairs(facts)
         if split == "train" and p.mask is not None and set(label_counts(p.mask, meaning.taxonomy)[0]) == {IGNORE}
     )
-    yield from some("training masks of ignored pixels alone", blank, "they teach nothing; label or remove them")
+    yield from if_any("training masks of ignored pixels alone", blank, "they teach nothing; label or remove them")
 
 
 def _number_objects(facts: Facts) -> bool:
     """Whether every mask holds exactly 0 to m, with many different m: classes leave gaps, counted objects do not."""
-    held = [set(p.mask.tally.pixels) - {IGNORE} for _, p in everything(facts) if p.mask is not None]
+    held = [set(p.mask.tally.pixels) - {IGNORE} for _, p in split_pairs(facts) if p.mask is not None]
     return all(values == set(range(len(values))) for values in held) and len({len(values) for values in held}) >= 4
 
 
 def _two_codes(facts: Facts, rel: Named) -> Iterator[Finding]:
     """Foreground is 1 in some masks and 255 in others, which would be taken for pixels to ignore."""
-    held = [(rel(p.sample.mask), set(p.mask.tally.pixels)) for _, p in everything(facts) if p.mask is not None]
+    held = [(rel(p.sample.mask_path), set(p.mask.tally.pixels)) for _, p in split_pairs(facts) if p.mask is not None]
     if any({1, 255} <= values for _, values in held):
         return
     files = [name for name, values in held if 255 in values]
     fix = "if 255 is foreground in these masks, write 1 instead"
-    yield from some("masks that hold 255 (ignored) and never 1, beside masks that hold 1 and never 255", files, fix)
+    yield from if_any("masks that hold 255 (ignored) and never 1, beside masks that hold 1 and never 255", files, fix)
 
 
 def _images(facts: Facts, rel: Named) -> Iterator[Finding]:
-    pairs = [(rel(p.sample.image), p) for _, p in everything(facts)]
+    pairs = [(rel(p.sample.image), p) for _, p in split_pairs(facts)]
     images = [(name, p.image) for name, p in pairs if p.image is not None]
     constant = (name for name, image in images if image.constant)
-    yield from some("images of one single colour", constant, "look at them; remove them if they are blank by accident")
+    yield from if_any(
+        "images of one single colour", constant, "look at them; remove them if they are blank by accident"
+    )
     strange = (f"{name}: {image.not_finite} values" for name, image in images if image.not_finite)
-    yield from some("images with NaN or infinite values (read as 0)", strange, "have the masks ignore those pixels")
+    yield from if_any(
+        "images with pixels that were not measured (NaN, infinite, no-data; the mean of the training images stands there)",
+        strange,
+        "have the masks ignore those pixels",
+    )
     types: dict[str, list[str]] = defaultdict(list)
     for name, image in images:
         types[image.dtype].append(name)
     usual = max(types, key=lambda t: len(types[t]), default="")
     mixed = (f"{name}: {t}" for t, names in types.items() if t != usual for name in names)
-    yield from some(f"images of another number type than the usual {usual}", mixed, "their brightness may not compare")
+    yield from if_any(
+        f"images of another number type than the usual {usual}", mixed, "their brightness may not compare"
+    )
     unsure = (
         f"{name}: orientation {p.image.orientation}"
         for name, p in pairs
@@ -105,7 +132,7 @@ def _images(facts: Facts, rel: Named) -> Iterator[Finding]:
         and p.image.orientation != p.mask.orientation
         and (p.image.size[0] == p.image.size[1] or (p.image.orientation > 4) == (p.mask.orientation > 4))
     )
-    yield from some(
+    yield from if_any(
         "images that are turned by EXIF orientation, where the size cannot tell whether the mask was drawn on the "
         "turned image",
         unsure,
@@ -119,13 +146,13 @@ def _copies(facts: Facts, rel: Named) -> Iterator[Finding]:
         for group in same_image(facts)
         if len({split for split, _ in group}) == 1
     )
-    yield from some("the same image, pixel by pixel, more than once in a split", same, "keep one of them")
+    yield from if_any("the same image, pixel by pixel, more than once in a split", same, "keep one of them")
     groups: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for _, pair in everything(facts):
+    for _, pair in split_pairs(facts):
         if pair.image and pair.mask and _has_shape(pair.mask):
-            groups[pair.mask.digest].append((rel(pair.sample.mask), pair.image.digest))
+            groups[pair.mask.digest].append((rel(pair.sample.mask_path), pair.image.digest))
     twice = (" = ".join(n for n, _ in g) for g in groups.values() if len({image for _, image in g}) == len(g) > 1)
-    yield from some("the same mask for different images", twice, "one may belong to another image: look at them")
+    yield from if_any("the same mask for different images", twice, "one may belong to another image: look at them")
 
 
 def _has_shape(mask: MaskFacts) -> bool:

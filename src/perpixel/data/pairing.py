@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from perpixel.core.errors import UserError
-from perpixel.core.image import SUFFIXES
+from perpixel.data.listing import list_images
+from perpixel.data.mask_source import MaskFile
+from perpixel.data.naming import composed
 from perpixel.data.samples import Sample
 
 _MASK = "masks?|labels?|lab|gts?|ground_?truth|seg|segmentations?|annotations?|anno|annot|targets?"
@@ -21,18 +23,13 @@ Pairs = tuple[tuple[Sample, ...], tuple[Path, ...]]
 """Samples, and the files without a partner."""
 
 
-def list_images(folder: Path) -> list[Path]:
-    """The image files below a folder, sorted by name; hidden files are passed over."""
-    found = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
-
-
 def pair(images: Path, masks: Path) -> Pairs:
     """Pairs the images below one folder with the masks below another.
 
-    A pair has the same path below its folder without file ending (a/1.jpg, a/1.png). Where no mask has it, one whose
-    name says mask besides is taken (1_mask, 1-gt, mask_1, label1), also for an image whose name says image (1_sat,
-    img_1); and where no file at all has a partner, the names alone must agree, whatever folders they lie in.
+    A pair has the same path below its folder without file ending (a/1.jpg, a/1.png). Where no mask has it, one that keeps
+    the image's ending (1.jpg.png) or whose name says mask besides is taken (1_mask, 1-gt, mask_1, label1), also for an
+    image whose name says image (1_sat, img_1). What is then left may differ in capitals (IMG_1, img_1); and where no file
+    at all has a partner, the names alone must agree, whatever folders they lie in. Names are compared in Unicode's NFC.
 
     Raises:
         UserError: two images (or masks) have the same stem, or two masks could be that of one image.
@@ -41,8 +38,13 @@ def pair(images: Path, masks: Path) -> Pairs:
         return pair_beside(list_images(images), images)
     found_images = _by_stem(images, list_images(images), skip=masks)
     found_masks = _by_stem(masks, list_images(masks), skip=images)
-    partner = _partners(found_images, found_masks) or _partners_by_name(found_images, found_masks)
-    return _result(found_images, found_masks, partner)
+    return match(found_images, found_masks)
+
+
+def match(images: Mapping[str, Path], masks: Mapping[str, Path]) -> Pairs:
+    """Pairs images with masks, both by their names without ending; see `pair`."""
+    partner = _any_case(images, masks, _partners(images, masks)) or _partners_by_name(images, masks)
+    return _result(images, masks, partner)
 
 
 def pair_beside(files: Iterable[Path], folder: Path) -> Pairs:
@@ -53,20 +55,25 @@ def pair_beside(files: Iterable[Path], folder: Path) -> Pairs:
     """
     stems: dict[str, list[Path]] = {}
     for p in files:
-        stems.setdefault(p.relative_to(folder).with_suffix("").as_posix(), []).append(p)
+        stems.setdefault(stem_below(folder, p), []).append(p)
     doubles = {s: sorted(ps, key=_is_no_jpeg) for s, ps in stems.items() if len(ps) == 2}
     doubles = {s: ps for s, ps in doubles.items() if [_is_no_jpeg(p) for p in ps] == [False, True]}
     if doubles:
-        samples = tuple(Sample(s, image, mask) for s, (image, mask) in doubles.items())
+        samples = tuple(Sample(s, image, MaskFile(mask)) for s, (image, mask) in doubles.items())
         return samples, tuple(p for s, ps in stems.items() if s not in doubles for p in ps)
     single = {s: ps[0] for s, ps in stems.items() if len(ps) == 1}
     masks = {s: p for s, p in single.items() if _core(s, _MASK_ENDING, _MASK_START) != s}
     images = {s: p for s, p in single.items() if s not in masks}
-    return _result(images, masks, _partners(images, masks))
+    return _result(images, masks, _any_case(images, masks, _partners(images, masks)))
+
+
+def stem_below(folder: Path, path: Path) -> str:
+    """The name of a sample: the path below a folder without its ending, in Unicode's NFC."""
+    return composed(path.relative_to(folder).with_suffix("").as_posix())
 
 
 def _result(images: Mapping[str, Path], masks: Mapping[str, Path], partner: Mapping[str, Path]) -> Pairs:
-    samples = tuple(Sample(s, p, partner[s]) for s, p in images.items() if s in partner)
+    samples = tuple(Sample(s, p, MaskFile(partner[s])) for s, p in images.items() if s in partner)
     used = set(partner.values())
     alone = [p for s, p in images.items() if s not in partner]
     return samples, tuple(alone + [p for p in masks.values() if p not in used])
@@ -81,7 +88,7 @@ def _by_stem(folder: Path, files: Iterable[Path], skip: Path) -> dict[str, Path]
     for p in files:
         if skip.is_relative_to(folder) and p.is_relative_to(skip):
             continue  # the masks' folder lies inside the images' folder
-        stem = p.relative_to(folder).with_suffix("").as_posix()
+        stem = stem_below(folder, p)
         if stem in found:
             raise UserError(f"{p} and {found[stem].name} have the same stem; give each image one file")
         found[stem] = p
@@ -91,9 +98,12 @@ def _by_stem(folder: Path, files: Iterable[Path], skip: Path) -> dict[str, Path]
 def _partners(images: Mapping[str, Path], masks: Mapping[str, Path]) -> dict[str, Path]:
     """The mask of every image that has one: by the same stem first, then by what is left without "image" and "mask"."""
     partner = {s: masks[s] for s in images if s in masks}
+    whole = {s: s + p.suffix for s, p in images.items() if s not in partner}
+    partner |= {s: masks[name] for s, name in whole.items() if name in masks}
+    taken = set(partner.values())
     cores: dict[str, list[Path]] = {}
     for stem, p in masks.items():
-        if stem not in partner:
+        if p not in taken:
             cores.setdefault(_core(stem, _MASK_ENDING, _MASK_START), []).append(p)
     for stem in images:
         found = cores.get(stem) or cores.get(_core(stem, _IMAGE_ENDING, _IMAGE_START))
@@ -104,6 +114,21 @@ def _partners(images: Mapping[str, Path], masks: Mapping[str, Path]) -> dict[str
         partner[stem] = found[0]
     _refuse_shared(images, partner)
     return partner
+
+
+def _any_case(images: Mapping[str, Path], masks: Mapping[str, Path], partner: Mapping[str, Path]) -> dict[str, Path]:
+    """The partners, and for what has none one whose name differs in capitals alone, if it is the only one."""
+    taken = set(partner.values())
+    left = _by_folded(s for s in images if s not in partner), _by_folded(s for s, p in masks.items() if p not in taken)
+    found = _partners({n: images[s] for n, s in left[0].items()}, {n: masks[s] for n, s in left[1].items()})
+    return {**partner, **{left[0][n]: mask for n, mask in found.items()}}
+
+
+def _by_folded(stems: Iterable[str]) -> dict[str, str]:
+    found: dict[str, list[str]] = {}
+    for stem in stems:
+        found.setdefault(stem.casefold(), []).append(stem)
+    return {folded: same[0] for folded, same in found.items() if len(same) == 1}
 
 
 def _partners_by_name(images: Mapping[str, Path], masks: Mapping[str, Path]) -> dict[str, Path]:

@@ -1,18 +1,18 @@
 """What every layout of a data folder comes down to: named pairs of image and mask, by split."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from perpixel.core.errors import UserError, nearest
-from perpixel.core.image import SUFFIXES
+from perpixel.data.mask_source import MaskSource
+from perpixel.data.window import Window
 from perpixel.labels import Taxonomy
 
 SPLITS = ("train", "val", "test")
 VAL_SHARE = 0.2
-
-Window = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -21,35 +21,112 @@ class Sample:
 
     name: str
     image: Path
-    mask: Path | None
+    mask: MaskSource | None
     window: Window | None = None
+
+    @property
+    def mask_path(self) -> Path | None:
+        """The file of the mask, for messages."""
+        return self.mask.path if self.mask is not None else None
+
+
+def no_classes(samples: Sequence[Sample]) -> Taxonomy | None:
+    """Nobody tells the classes."""
+    return None
+
+
+@dataclass(frozen=True)
+class SplitList:
+    """A list of names beside the data: of which split, its file, its lines, and those of them that mean no sample."""
+
+    split: str
+    file: Path
+    entries: tuple[str, ...]
+    lost: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a data folder holds. `taxonomy` is None when neither the layout nor a dataset.yaml tells the classes."""
+    """What a data folder holds.
+
+    Args:
+        root: the folder.
+        layout: which of the known layouts it has.
+        splits: split name -> samples.
+        classes: the classes that the layout or a dataset.yaml tells.
+        name, licence: travel into bundles and reports.
+        unpaired: images without a mask and masks without an image.
+        lists: the lists of names that the splits come from.
+        hashed: val was cut out of train by a hash of the names; nobody made the split.
+        unused: pairs that no list names.
+        notes: what of the folder is not used, a line each.
+        infer: finds the classes that the masks of some samples tell by themselves, if they do.
+    """
 
     root: Path
     layout: str
     splits: Mapping[str, tuple[Sample, ...]]
-    taxonomy: Taxonomy | None = None
+    classes: Taxonomy | None = None
     name: str = ""
     licence: str = ""
     unpaired: tuple[Path, ...] = field(default=())
+    lists: tuple[SplitList, ...] = ()
+    hashed: bool = False
+    unused: tuple[Sample, ...] = ()
+    notes: tuple[str, ...] = ()
+    infer: Callable[[Sequence[Sample]], Taxonomy | None] = field(default=no_classes, compare=False, repr=False)
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy | None:
+        """The classes: told, or else read out of the masks of train and val, once, which takes its time.
+
+        None where the values of the masks have no one meaning, or a mask cannot be read.
+        """
+        speaking = [*self.samples("train"), *self.samples("val")] or [
+            s for found in self.splits.values() for s in found
+        ]
+        return self.classes or self.infer(speaking)
+
+    def samples(self, name: str) -> tuple[Sample, ...]:
+        """The samples of a split, none where there is no such split."""
+        return tuple(self.splits.get(name, ()))
 
     def split(self, name: str) -> tuple[Sample, ...]:
-        """The samples of a split.
+        """The samples of a split; of "all", every sample once, unless a split has that name.
 
         Raises:
-            UserError: no such split, or it is empty.
+            UserError: no such split, it is empty, or a line of a list of train, of val or of this split means no sample.
         """
         if self.unpaired and not any(self.splits.values()):
-            example = self.unpaired[0].name
-            raise UserError(f"{self.root}: no image has a mask of its name, for example {example}; run perpixel check")
+            example, said = self.unpaired[0].name, "".join(f"; {n}" for n in self.notes if "labels" in n)
+            raise UserError(
+                f"{self.root}: no image has a mask of its name, for example {example}{said}; run perpixel check"
+            )
+        for found in self.lists:
+            if found.lost and found.split in ("train", "val", name):
+                raise UserError(
+                    f"{found.file}: no image and mask for {some_names(found.lost)} ({len(found.lost)} of "
+                    f"{len(found.entries)} lines); correct the list, or add the missing files"
+                )
+        if name == "all" and name not in self.splits:
+            return tuple(dict.fromkeys(s for samples in self.splits.values() for s in samples))
         if not self.splits.get(name):
             have = ", ".join(f"{k} ({len(v)})" for k, v in self.splits.items()) or "none"
-            raise UserError(f'{self.root}: no split "{name}"; there are: {have}.{nearest(name, self.splits)}')
+            near = nearest(name, self.splits) or (
+                ' The split "all" is all of them.' if any(self.splits.values()) else ""
+            )
+            raise UserError(f'{self.root}: no split "{name}"; there are: {have}.{near}')
         return self.splits[name]
+
+
+def some_names(names: Sequence[object], most: int = 4) -> str:
+    """The first few of some names, and how many more there are.
+
+    >>> some_names("abcdef")
+    'a, b, c, d and 2 more'
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(str(n) for n in names[:most]) + more
 
 
 def split_by_hash(samples: Sequence[Sample]) -> dict[str, tuple[Sample, ...]]:
@@ -69,34 +146,3 @@ def split_by_hash(samples: Sequence[Sample]) -> dict[str, tuple[Sample, ...]]:
         "train": tuple(s for s in samples if s.name not in val),
         "val": tuple(s for s in samples if s.name in val),
     }
-
-
-def by_name(samples: Iterable[Sample]) -> dict[str, Sample]:
-    """Samples by their names, and by the last part of a name (a/b: b) where only one sample has it."""
-    samples = tuple(samples)
-    last: dict[str, list[Sample]] = {}
-    for sample in samples:
-        last.setdefault(sample.name.rsplit("/", 1)[-1], []).append(sample)
-    return {n: found[0] for n, found in last.items() if len(found) == 1} | {s.name: s for s in samples}
-
-
-def find(entry: str, named: Mapping[str, Sample]) -> Sample | None:
-    """The sample that a list means by an entry: a stem, a file name, or a path of which only the end is ours."""
-    stem = without_suffix(entry)
-    parts = stem.split("/")
-    return named.get(entry) or next((named[k] for i in range(len(parts)) if (k := "/".join(parts[i:])) in named), None)
-
-
-def find_in_line(line: str, named: Mapping[str, Sample]) -> Sample | None:
-    """The sample that a line of a list file means: all of it (names may have spaces), or its first word."""
-    return find(line.strip(), named) or find(line.split()[0], named)
-
-
-def without_suffix(entry: str) -> str:
-    """A file name without the ending of an image; other dots belong to the name.
-
-    >>> without_suffix("scan 1.5.png"), without_suffix("scan 1.5")
-    ('scan 1.5', 'scan 1.5')
-    """
-    ending = Path(entry).suffix
-    return entry.removesuffix(ending) if ending.lower() in SUFFIXES else entry

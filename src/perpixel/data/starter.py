@@ -6,8 +6,10 @@ import yaml
 
 from perpixel.data.check import Checked
 from perpixel.data.meaning import Meaning, show
+from perpixel.data.patterns import proposal
+from perpixel.data.samples import Dataset
 from perpixel.labels import Taxonomy
-from perpixel.labels.taxonomy import Value, default_colours
+from perpixel.labels.taxonomy import Colour, Value, default_colours, tell_apart
 
 VOC_BORDER = (224, 224, 192)
 """Entry 255 of VOC's palette, which its masks have along the borders of objects."""
@@ -18,6 +20,11 @@ _HEAD = """\
 #   images: images
 #   masks: masks
 #   splits: {{train: train.txt, val: val.txt}}
+"""
+_PAIRED = """\
+# No image has a mask of its name; this pattern pairs them. Then run perpixel check again for the classes.
+images: {0}
+masks: {1}
 """
 _UNNAMED = """\
 # The masks do not say what their values mean: give each class its real name.
@@ -35,11 +42,17 @@ def starter(checked: Checked) -> str | None:
     elif meaning.needs_names:
         entries = _unnamed(meaning)
     else:
-        return None
+        return _patterns(dataset)
     head = _HEAD.format(layout=dataset.layout) + _UNNAMED * meaning.needs_names
     lines = [f"name: {_flow(dataset.name)}", f"licence: {_flow(dataset.licence)}", "classes:"]
     lines += [f"  - {_flow(entry)}" for entry in entries["classes"]]
     return head + "\n".join([*lines, f"ignore: {_flow(entries['ignore'])}"]) + "\n"
+
+
+def _patterns(dataset: Dataset) -> str | None:
+    """Where no names agree: the patterns that would pair them."""
+    seen = proposal(dataset.root, dataset.unpaired) if not any(dataset.splits.values()) else None
+    return _PAIRED.format(*(_flow(p) for p in seen)) if seen else None
 
 
 def _by_colour(meaning: Meaning, taxonomy: Taxonomy) -> dict[str, Any] | None:
@@ -58,21 +71,24 @@ def _unnamed(meaning: Meaning) -> dict[str, Any]:
     values = sorted(meaning.values.pixels, key=lambda v: v if isinstance(v, tuple) else (v,))
     ignore = [255] if 255 in values and all(isinstance(v, int) and (v < 64 or v == 255) for v in values) else []
     classes = [v for v in values if v not in ignore]
-    defaults = default_colours(len(classes))
+    colours = [_colour(v, meaning, c) for v, c in zip(classes, default_colours(len(classes)), strict=True)]
+    colours = colours if tell_apart(colours) else list(default_colours(len(classes)))
     return {
         "classes": [
-            {"name": f"class {show(v)}", "colour": _colour(v, meaning, defaults[i]), "values": [_plain(v)]}
-            for i, v in enumerate(classes)
+            {"name": f"class {show(v)}", "colour": list(c), "values": [_plain(v)]}
+            for v, c in zip(classes, colours, strict=True)
         ],
         "ignore": ignore,
     }
 
 
-def _colour(value: Value, meaning: Meaning, default: tuple[int, int, int]) -> list[int]:
+def _colour(value: Value, meaning: Meaning, default: Colour) -> Colour:
     if isinstance(value, tuple):
-        return list(value)
-    palette = meaning.palette
-    return palette[value].tolist() if palette is not None and value < len(palette) else list(default)
+        return value
+    if meaning.palette is None or not 0 <= value < len(meaning.palette):
+        return default
+    r, g, b = meaning.palette[value]
+    return (int(r), int(g), int(b))
 
 
 def _plain(value: Value) -> int | list[int]:

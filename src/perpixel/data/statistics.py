@@ -1,19 +1,26 @@
-"""What is in the masks and images of a split: which values, how many pixels of each class, how bright each channel."""
+"""What training must know of its data before the first step: classes, pixels of each, brightness of each channel.
+
+All of it comes from one survey: every mask is decoded once, and so are the images that are measured.
+"""
 
 from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
-from perpixel.core.image import Array, read_mask
-from perpixel.data.loader import read_labels, read_pair
-from perpixel.data.samples import Sample
-from perpixel.data.transforms import to_tensor
-from perpixel.data.values import taxonomy_of_values, value_counts
+from perpixel.core import Size
+from perpixel.core.errors import UserError
+from perpixel.core.image import Array
+from perpixel.core.reporter import Reporter
+from perpixel.data.facts import PairFacts, label_counts
+from perpixel.data.loader import read_labels, size_mismatch
+from perpixel.data.palettes import palette_conflict
+from perpixel.data.samples import Dataset, Sample
+from perpixel.data.speaking import taxonomy_of
+from perpixel.data.survey import survey
 from perpixel.labels import Taxonomy
-from perpixel.labels.taxonomy import Value
 
 IMAGES_MEASURED = 64
 """So many images, evenly spread over the split, give the channels' mean and standard deviation."""
@@ -34,38 +41,110 @@ class ClassCounts:
 @dataclass(frozen=True)
 class ImageStatistics:
     """Channels and their mean and standard deviation (in [0, 1] for 8- and 16-bit images, as stored for floats),
-    and the median (H, W) of those measured."""
+    the median (H, W) of those measured, their number type ("" where there are several) and the least and greatest value as
+    stored."""
 
     channels: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    median_size: tuple[int, int]
+    median_size: Size
+    dtype: str = ""
+    value_range: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class SurveyFacts:
+    """What a survey of the training data found, in a form that a run can keep; `notes` are for the user, a line each."""
+
+    taxonomy: Taxonomy
+    counts: ClassCounts
+    images: ImageStatistics
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain dict for JSON; `from_dict` takes it back."""
+        counts = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in vars(self.counts).items()}
+        return {
+            "taxonomy": self.taxonomy.to_dict(),
+            "counts": counts,
+            "images": asdict(self.images),
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "SurveyFacts":
+        """The inverse of `to_dict`, also after a way through JSON.
+
+        Raises:
+            UserError: it is not what `to_dict` gives.
+        """
+        try:
+            found: dict[str, Any] = {k: _array_or_int(v) for k, v in data["counts"].items()}
+            seen: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list | tuple) else v for k, v in data["images"].items()
+            }
+            taxonomy = Taxonomy.from_dict(data["taxonomy"])
+            return cls(taxonomy, ClassCounts(**found), ImageStatistics(**seen), tuple(data["notes"]))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(f"these are not the facts of a survey ({error})") from error
+
+
+def survey_training(dataset: Dataset, train: str, val: str, report: Reporter | None = None) -> SurveyFacts:
+    """Looks at what is trained on, every file once; also at the masks of `val` where nothing but the masks tells the classes.
+
+    Args:
+        dataset: with a split `train`; `val` may be missing.
+        train: the split to learn from.
+        val: the split to validate on.
+        report: told how many samples of how many are done; it may raise to stop.
+
+    Raises:
+        UserError: there is no such split, a file cannot be read, masks and classes do not fit, or there is nothing to learn.
+    """
+    samples = dataset.split(train)
+    splits = {train: samples}
+    if dataset.classes is None and val != train:
+        splits[val] = dataset.samples(val)
+    measured = set(np.unique(np.linspace(0, len(samples) - 1, IMAGES_MEASURED).astype(int)).tolist())
+    facts = survey(splits, report, lambda split, place: split == train and place in measured)
+    _refuse_errors([pair for pairs in facts.values() for pair in pairs])
+    taxonomy = dataset.classes or taxonomy_of(facts)
+    conflict = palette_conflict(facts)
+    counts = count_classes(facts[train], taxonomy)
+    _refuse_nothing_to_learn(counts, taxonomy, dataset)
+    notes = [] if conflict is None or taxonomy.uses_colours else [f"{conflict}; the values count, not the colours"]
+    notes += alpha_notes(facts[train])
+    return SurveyFacts(taxonomy, counts, measure_images(facts[train]), tuple(notes))
+
+
+def alpha_notes(pairs: Sequence[PairFacts]) -> list[str]:
+    """What became of a last band that is tagged as alpha, where there is one: a line, or none."""
+    found = Counter(p.image.alpha for p in pairs if p.image is not None and p.image.alpha)
+    did = {"kept": "is kept, as its values are no transparency", "dropped": "is dropped"}
+    return [
+        f"the last band of {n} image{'s' if n > 1 else ''} is tagged as alpha, and {did[what]}"
+        for what, n in found.items()
+    ]
 
 
 def infer_taxonomy(samples: Sequence[Sample]) -> Taxonomy:
-    """The taxonomy that masks speak for themselves when nobody wrote one down.
-
-    It is taken as told only where there is one reading: values 0 and 255 alone (background, foreground), or
-    values 0 to K-1 without a gap, with 255 as ignore. A palette in the files gives the colours.
+    """The taxonomy that masks speak for themselves, each read once; see `taxonomy_of`.
 
     Raises:
-        UserError: any other values; the message says how to name them.
+        UserError: a mask cannot be read, or the values have no one meaning; the message says how to name them.
     """
-    total: Counter[Value] = Counter()
-    palette: Array | None = None
-    with ThreadPoolExecutor(2) as pool:
-        for mask in pool.map(read_mask, [s.mask for s in samples if s.mask is not None]):
-            total += value_counts(mask)
-            palette = mask.palette if palette is None else palette
-    return taxonomy_of_values(total, palette, where=str(samples[0].mask and samples[0].mask.parent))
+    facts = survey({"": samples}, images=lambda split, place: False)
+    _refuse_errors(facts[""])
+    return taxonomy_of(facts)
 
 
-def count_classes(samples: Sequence[Sample], taxonomy: Taxonomy) -> ClassCounts:
-    """Counts every mask of a split; raises UserError for a value of no class."""
+def count_classes(pairs: Sequence[PairFacts], taxonomy: Taxonomy) -> ClassCounts:
+    """The counts over the masks of a split; raises UserError for a value of no class."""
     k = taxonomy.num_classes
-    with ThreadPoolExecutor(2) as pool:
-        rows = list(pool.map(lambda s: np.bincount(read_labels(s, taxonomy).ravel(), minlength=256), samples))
-    table = np.array(rows, np.int64).reshape(-1, 256)
+    table = np.zeros((len(pairs), 256), np.int64)
+    for row, pair in zip(table, pairs, strict=True):
+        for label, n in _labels(pair, taxonomy).items():
+            row[label] = n
     classes = table[:, :k]
     labelled = classes.sum(1)
     return ClassCounts(
@@ -77,25 +156,56 @@ def count_classes(samples: Sequence[Sample], taxonomy: Taxonomy) -> ClassCounts:
     )
 
 
-def measure_images(samples: Sequence[Sample], taxonomy: Taxonomy) -> ImageStatistics:
-    """Channels, mean, standard deviation and median size of up to `IMAGES_MEASURED` images, evenly spread."""
-    chosen = [samples[i] for i in np.unique(np.linspace(0, len(samples) - 1, IMAGES_MEASURED).astype(int))]
-    with ThreadPoolExecutor(2) as pool:
-        rows = list(pool.map(lambda s: _moments(read_pair(s, taxonomy)[0]), chosen))
-    channels = Counter(len(mean) for mean, _, _ in rows).most_common(1)[0][0]
-    alike = [r for r in rows if len(r[0]) == channels]
-    mean = np.mean([m for m, _, _ in alike], axis=0)
-    std = np.sqrt(np.maximum(np.mean([s for _, s, _ in alike], axis=0) - mean**2, 0))
+def measure_images(pairs: Sequence[PairFacts]) -> ImageStatistics:
+    """Channels, mean, standard deviation and median size of those images that were looked at."""
+    images = [p.image for p in pairs if p.image is not None]
+    channels = Counter(i.channels for i in images).most_common(1)[0][0]
+    found = [i.moments for i in images if i.channels == channels]
+    share = np.array([m.share for m in found])
+    weights = share / np.maximum(share.sum(0), 1e-12)
+    mean = (weights * [m.mean for m in found]).sum(0)
+    std = np.sqrt(np.maximum((weights * [m.square for m in found]).sum(0) - mean**2, 0))
     std = np.where(std > 1e-6, std, 1.0)  # a constant channel stays as it is instead of being divided by nothing
-    height, width = np.median([size for _, _, size in rows], axis=0)
-    return ImageStatistics(channels, _rounded(mean), _rounded(std), (int(height), int(width)))
+    height, width = np.median([i.moments.size for i in images], axis=0)
+    types = {i.dtype for i in images}
+    bounds = [m.bounds for m in found if m.size != (0, 0)] or [(0.0, 0.0)]
+    extent = (min(low for low, _ in bounds), max(high for _, high in bounds))
+    dtype = types.pop() if len(types) == 1 else ""
+    return ImageStatistics(channels, _rounded(mean), _rounded(std), (int(height), int(width)), dtype, extent)
 
 
-def _moments(image: Array) -> tuple[Array, Array, tuple[int, int]]:
-    pixels = to_tensor(image).flatten(1)[:, ::7].double()
-    if image.dtype == np.uint8:
-        pixels /= 255.0
-    return pixels.mean(1).numpy(), (pixels**2).mean(1).numpy(), (image.shape[0], image.shape[1])
+def _labels(pair: PairFacts, taxonomy: Taxonomy) -> Counter[int]:
+    """The pixels of each label in a mask."""
+    if pair.mask is None:
+        raise UserError(f"{pair.sample.image}: there is no mask for this image")
+    known, strange = label_counts(pair.mask, taxonomy)
+    if strange or not known or pair.mask.tally.distinct > len(pair.mask.tally.pixels):
+        known = Counter(read_labels(pair.sample, taxonomy).ravel().tolist())  # this says which value, and what to do
+    return known
+
+
+def _refuse_errors(pairs: Sequence[PairFacts]) -> None:
+    for pair in pairs:
+        for path, why in pair.errors:
+            raise UserError(f"{path}: {why}")
+        if pair.image and pair.mask and pair.image.size != pair.mask.size:
+            raise UserError(size_mismatch(pair.sample, pair.image.size, pair.mask.size))
+
+
+def _refuse_nothing_to_learn(counts: ClassCounts, taxonomy: Taxonomy, dataset: Dataset) -> None:
+    if not counts.labelled:
+        raise UserError(f"{dataset.root}: every pixel of the training masks is ignored; there is nothing to learn from")
+    held = np.flatnonzero(counts.pixels)
+    if len(held) == 1:
+        ignored = "all others are ignored" if counts.total > counts.labelled else "there are no others"
+        raise UserError(
+            f'{dataset.root}: every labelled pixel of the training masks is "{taxonomy.names[held[0]]}", {ignored}: there is '
+            "nothing to tell it apart from; make what surrounds it a class of its own, such as {name: background, values: 0}"
+        )
+
+
+def _array_or_int(value: Any) -> Array | int:
+    return np.array(value, np.int64) if isinstance(value, list) else int(value)
 
 
 def _rounded(values: Array) -> tuple[float, ...]:

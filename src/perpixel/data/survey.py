@@ -1,92 +1,72 @@
-"""One look at every pair of a data set: what `check` needs to know of each file, and nothing that takes memory."""
+"""One look at every pair of a data set, each file decoded once: what training, `check` and `evaluate` need to know of it."""
 
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image
 
 from perpixel.core.errors import UserError
-from perpixel.core.image import Array, RawMask, read_image, read_mask
-from perpixel.data.samples import Sample, Window
-from perpixel.data.values import Tally, tally
+from perpixel.core.image import Array, Raster, RawMask, orientation_of, read_raster
+from perpixel.core.reporter import Reporter, Silent
+from perpixel.data.facts import ImageFacts, MaskFacts, Moments, PairFacts
+from perpixel.data.samples import Sample
+from perpixel.data.values import tally
+from perpixel.data.window import cut, hw, lies_inside
 
-Size = tuple[int, int]
-Tick = Callable[[int, int], None]
 T = TypeVar("T")
+Choice = Callable[[str, int], bool]
+"""Whether the image of a sample, by split and place in it, is looked at."""
 
 
-@dataclass(frozen=True)
-class ImageFacts:
-    """size (H, W) upright; dtype as numpy names it; digest, SHA-256 of the pixels (in the sample's window);
-    not_finite, how many values are NaN or infinite; orientation, the EXIF tag, 1 to 8."""
-
-    size: Size
-    channels: int
-    dtype: str
-    digest: str
-    constant: bool
-    not_finite: int
-    orientation: int
-
-
-@dataclass(frozen=True)
-class MaskFacts:
-    """size (H, W) of the whole file, upright; tally and digest of the sample's window; colours: a (H, W, 3) mask."""
-
-    size: Size
-    tally: Tally
-    digest: str
-    colours: bool
-    palette: Array | None
-    orientation: int
-
-
-@dataclass(frozen=True)
-class PairFacts:
-    """What is known of a sample; `image` or `mask` is None where the file cannot be used, and `errors` says why."""
-
-    sample: Sample
-    image: ImageFacts | None
-    mask: MaskFacts | None
-    errors: tuple[tuple[Path, str], ...] = ()
-
-
-def survey(splits: Mapping[str, Sequence[Sample]], tick: Tick = lambda done, total: None) -> dict[str, list[PairFacts]]:
-    """Reads every pair once, in threads; `tick` is told (done, total) samples. Nothing decoded is kept.
+def survey(
+    splits: Mapping[str, Sequence[Sample]],
+    report: Reporter | None = None,
+    images: Choice = lambda split, place: True,
+) -> dict[str, list[PairFacts]]:
+    """Reads every mask once, and once every image that `images` chooses, in threads. Nothing decoded is kept.
 
     Broken files do not raise: their pair carries the error.
+
+    Args:
+        splits: samples by split; those of one image and mask (windows) share one reading.
+        report: told how many samples of how many are done; it may raise to stop.
+        images: which images are read.
     """
-    jobs: dict[tuple[Path, Path | None], dict[tuple[str, int], Sample]] = {}
+    report = report or Silent()
+    jobs: dict[object, dict[tuple[str, int], Sample]] = {}
     for split, samples in splits.items():
         for i, sample in enumerate(samples):
             jobs.setdefault((sample.image, sample.mask), {})[split, i] = sample
-    found: dict[tuple[str, int], PairFacts] = {}
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # decoders release the interpreter's lock
-        looked = pool.map(_look, (list(places.values()) for places in jobs.values()))
-        for places, facts in zip(jobs.values(), looked, strict=True):
+    total, found = sum(map(len, splits.values())), dict[tuple[str, int], PairFacts]()
+
+    def look(places: Mapping[tuple[str, int], Sample]) -> list[PairFacts]:
+        return _look(list(places.values()), [images(*place) for place in places])
+
+    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))  # decoders release the interpreter's lock
+    try:
+        for places, facts in zip(jobs.values(), pool.map(look, jobs.values()), strict=True):
+            report.step(len(found), total, "reading")
             found.update(zip(places, facts, strict=True))
-            tick(len(found), sum(map(len, splits.values())))
+    finally:
+        pool.shutdown(cancel_futures=True)
     return {split: [found[split, i] for i in range(len(samples))] for split, samples in splits.items()}
 
 
-def _look(samples: Sequence[Sample]) -> list[PairFacts]:
+def _look(samples: Sequence[Sample], wanted: Sequence[bool]) -> list[PairFacts]:
     """The facts of the samples that share one image and mask."""
-    errors: list[tuple[Path, str]] = []
-    image, mask = _try(read_image, samples[0].image, errors), None
-    if samples[0].mask is not None:
-        mask = _try(read_mask, samples[0].mask, errors)
-    return [_pair(s, image, mask, errors) for s in samples]
+    first, errors = samples[0], list[tuple[Path, str]]()
+    image = _try(lambda: read_raster(first.image), first.image, errors) if any(wanted) else None
+    mask = _try(first.mask.read, first.mask.path, errors) if first.mask is not None else None
+    return [_pair(s, image if w else None, mask, errors) for s, w in zip(samples, wanted, strict=True)]
 
 
-def _try(read: Callable[[Path], T], path: Path, errors: list[tuple[Path, str]]) -> T | None:
+def _try(read: Callable[[], T], path: Path, errors: list[tuple[Path, str]]) -> T | None:
     try:
-        return read(path)
+        return read()
     except UserError as error:
         errors.append((path, str(error).removeprefix(f"{path}: ")))
     except MemoryError:
@@ -94,49 +74,60 @@ def _try(read: Callable[[Path], T], path: Path, errors: list[tuple[Path, str]]) 
     return None
 
 
-def _pair(sample: Sample, image: Array | None, mask: RawMask | None, errors: Sequence[tuple[Path, str]]) -> PairFacts:
+def _pair(sample: Sample, image: Raster | None, mask: RawMask | None, errors: Sequence[tuple[Path, str]]) -> PairFacts:
     problems = list(errors)
     image_facts = _image_facts(sample, image) if image is not None else None
     mask_facts = None
     if mask is not None and sample.mask is not None:
-        if sample.window is not None and not _inside(sample.window, mask.values):
-            height, width = mask.values.shape[:2]
-            problems.append((sample.mask, f"window {list(sample.window)} lies outside of the mask's {height}x{width}"))
+        if sample.window is not None and not lies_inside(sample.window, mask.values.shape):
+            outside = f"window {list(sample.window)} lies outside of its {hw(mask.values.shape)}"
+            problems.append((sample.mask.path, outside))
         else:
-            mask_facts = _mask_facts(sample, sample.mask, mask)
+            mask_facts = _mask_facts(sample, sample.mask.path, mask)
     return PairFacts(sample, image_facts, mask_facts, tuple(problems))
 
 
-def _image_facts(sample: Sample, image: Array) -> ImageFacts:
-    part = _cut(image, sample.window)
+def _image_facts(sample: Sample, raster: Raster) -> ImageFacts:
+    image = raster.array
+    part = cut(image, sample.window)
     return ImageFacts(
         size=(image.shape[0], image.shape[1]),
         channels=image.shape[2],
         dtype=str(image.dtype),
         digest=_digest(part),
         constant=not part.size or bool((part == part[0, 0]).all()),
-        not_finite=_not_finite(sample.image) if image.dtype == np.float32 else 0,
+        not_finite=0 if raster.valid is None else int((~raster.valid).sum()),
         orientation=_orientation(sample.image),
+        alpha=raster.alpha,
+        moments=_moments(part, None if raster.valid is None else cut(raster.valid, sample.window)),
     )
 
 
 def _mask_facts(sample: Sample, path: Path, mask: RawMask) -> MaskFacts:
-    part = _cut(mask.values, sample.window)
+    part = cut(mask.values, sample.window)
     size = (mask.values.shape[0], mask.values.shape[1])
     counted = tally(RawMask(part, mask.palette))
     return MaskFacts(size, counted, _digest(part), part.ndim == 3, mask.palette, _orientation(path))
 
 
-def _cut(array: Array, window: Window | None) -> Array:
-    if window is None:
-        return array
-    top, left, height, width = window
-    return array[top : top + height, left : left + width]
-
-
-def _inside(window: Window, array: Array) -> bool:
-    top, left, height, width = window
-    return top + height <= array.shape[0] and left + width <= array.shape[1] and height > 0 and width > 0
+def _moments(image: Array, valid: Array | None) -> Moments:
+    """Over every 7th pixel; what was not measured does not count."""
+    c = image.shape[2]
+    if not image.size or (valid is not None and not valid.any()):
+        nothing = np.zeros(c)
+        return Moments(nothing, nothing, (0, 0), nothing, (0.0, 0.0))
+    pixels = image.reshape(-1, c)[::7]
+    if image.dtype == np.uint16:
+        pixels = pixels.astype(np.float32) / 65535.0  # as training sees them
+    values = pixels.T.astype(np.float64) / (255.0 if image.dtype == np.uint8 else 1.0)
+    size = (image.shape[0], image.shape[1])
+    if valid is None:
+        return Moments(values.mean(1), (values**2).mean(1), size, np.ones(c), (float(image.min()), float(image.max())))
+    known = valid.reshape(-1, c)[::7].T
+    count = np.maximum(known.sum(1), 1)
+    mean, square = (values * known).sum(1) / count, (values**2 * known).sum(1) / count
+    measured = image[valid]
+    return Moments(mean, square, size, known.mean(1), (float(measured.min()), float(measured.max())))
 
 
 def _digest(array: Array) -> str:
@@ -146,23 +137,7 @@ def _digest(array: Array) -> str:
 
 
 def _orientation(path: Path) -> int:
-    if path.suffix.lower() == ".npy":
-        return 1
     try:
-        with Image.open(path) as image:
-            return int(image.getexif().get(0x0112, 1))
-    except Exception:  # a format that only another decoder reads has no such tag
+        return orientation_of(path)
+    except UserError:
         return 1
-
-
-def _not_finite(path: Path) -> int:
-    """NaN and infinite values in a raster; `read_image` puts zeros in their place."""
-    if path.suffix.lower() in (".tif", ".tiff"):
-        import tifffile
-
-        values = tifffile.imread(path)
-    elif path.suffix.lower() == ".npy":
-        values = np.load(path, allow_pickle=False)
-    else:
-        return 0
-    return int((~np.isfinite(values)).sum()) if np.issubdtype(values.dtype, np.floating) else 0

@@ -1,7 +1,8 @@
 """Joint transforms: image and mask move together, the mask by nearest neighbour only.
 
-`augment` is a pure function of its arguments: the random generator that it is given decides everything. The crop is cut out
-of the source before it is resized, so that no pixel is computed that is thrown away.
+`augment` is a pure function of its arguments: the random generator that it is given decides everything. All is drawn
+first, as a `View`, so that what else belongs to a sample, such as boxes, can move with it. The crop is cut out of the
+source before it is resized, so that no pixel is computed that is thrown away.
 """
 
 from dataclasses import dataclass
@@ -44,6 +45,32 @@ class Augmentation:
     elastic: float = 0.0
 
 
+@dataclass(frozen=True)
+class View:
+    """What was drawn for one sample, in the order in which it is done.
+
+    Args:
+        box: the part of the source that is taken, (top, left, height, width).
+        size: (H, W) that it is resized to.
+        place: (top, left) of its place on the canvas of 0 (image) and 255 (labels).
+        canvas: (H, W) of the result.
+        flip, flip_vertical: whether it is mirrored left and right, then top and bottom.
+        angle: degrees that it is turned by, counterclockwise, around the middle.
+        displacement: (1, H, W, 2) pixels, columns then rows, from a place of the result to where it is read; or None.
+        jitter: factors of brightness, contrast and saturation, or None.
+    """
+
+    box: tuple[int, int, int, int]
+    size: Size
+    place: tuple[int, int]
+    canvas: Size
+    flip: bool = False
+    flip_vertical: bool = False
+    angle: float = 0.0
+    displacement: Tensor | None = None
+    jitter: tuple[float, float, float] | None = None
+
+
 def augment(image: Tensor, labels: Tensor, how: Augmentation, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """One random view of a sample.
 
@@ -57,24 +84,47 @@ def augment(image: Tensor, labels: Tensor, how: Augmentation, rng: np.random.Gen
         image (C, h, w) of the same dtype and labels (h, w) uint8, h and w those of `how.crop`; what lies
         outside of the source is 0 in the image and 255 in the labels.
     """
-    image, labels = _random_crop(image, labels, how, rng)
-    if how.flip and rng.random() < 0.5:
+    return apply_view(image, labels, draw_view(labels, how, rng))
+
+
+def draw_view(labels: Tensor, how: Augmentation, rng: np.random.Generator) -> View:
+    """What `augment` does to a sample with these labels (H, W)."""
+    box, size = _draw_crop(labels, how, rng)
+    return View(
+        box,
+        size,
+        _draw_place((how.crop[0] - size[0], how.crop[1] - size[1]), rng),
+        how.crop,
+        flip=how.flip and rng.random() < 0.5,
+        flip_vertical=how.flip_vertical and rng.random() < 0.5,
+        angle=float(rng.uniform(-how.rotate, how.rotate)) if how.rotate else 0.0,
+        displacement=_draw_displacement(how.crop, how.elastic, rng) if how.elastic else None,
+        jitter=_draw_jitter(how.jitter, rng) if how.jitter else None,
+    )
+
+
+def apply_view(image: Tensor, labels: Tensor, view: View) -> tuple[Tensor, Tensor]:
+    """Image (C, H, W) and labels (H, W) as `view` has them, see `augment`."""
+    image = F.resized_crop(image, *view.box, list(view.size), BILINEAR, antialias=True)
+    labels = F.resized_crop(labels[None], *view.box, list(view.size), NEAREST)[0]
+    image, labels = _pad(image, labels, view)
+    if view.flip:
         image, labels = image.flip(-1), labels.flip(-1)
-    if how.flip_vertical and rng.random() < 0.5:
+    if view.flip_vertical:
         image, labels = image.flip(-2), labels.flip(-2)
-    if how.rotate:
-        image, labels = _rotate(image, labels, float(rng.uniform(-how.rotate, how.rotate)))
-    if how.elastic:
-        image, labels = _elastic(image, labels, how.elastic, rng)
-    if how.jitter:
-        image = _jitter(image, how.jitter, rng)
+    if view.angle:
+        image, labels = _rotate(image, labels, view.angle)
+    if view.displacement is not None:
+        image, labels = _elastic(image, labels, view.displacement)
+    if view.jitter:
+        image = _jitter(image, *view.jitter)
     return image, labels
 
 
-def _random_crop(image: Tensor, labels: Tensor, how: Augmentation, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def _draw_crop(labels: Tensor, how: Augmentation, rng: np.random.Generator) -> tuple[tuple[int, int, int, int], Size]:
+    """The part of the source that fills the crop, at least one pixel and at most all of it, and its size there."""
     scale = float(np.exp(rng.uniform(np.log(how.scale[0]), np.log(how.scale[1]))))
     (height, width), (h, w) = labels.shape, how.crop
-    # the part of the source that fills the crop, at least one pixel and at most all of it
     full_h, full_w = max(round(h / scale), 1), max(round(w / scale), 1)
     box_h, box_w = min(full_h, height), min(full_w, width)
     for _ in range(10):
@@ -84,22 +134,38 @@ def _random_crop(image: Tensor, labels: Tensor, how: Augmentation, rng: np.rando
             or _largest_share(labels[top : top + box_h, left : left + box_w]) <= how.max_class_share
         ):
             break
-    size = [
+    size = (
         h if box_h == full_h else min(h, max(1, round(box_h * scale))),
         w if box_w == full_w else min(w, max(1, round(box_w * scale))),
-    ]
-    image = F.resized_crop(image, top, left, box_h, box_w, size, BILINEAR, antialias=True)
-    labels = F.resized_crop(labels[None], top, left, box_h, box_w, size, NEAREST)[0]
-    return _pad(image, labels, how.crop, rng)
+    )
+    return (top, left, box_h, box_w), size
 
 
-def _pad(image: Tensor, labels: Tensor, size: Size, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Puts a smaller view at a random place of a canvas of 0 (image) and 255 (labels)."""
-    free_h, free_w = size[0] - labels.shape[0], size[1] - labels.shape[1]
-    if not free_h and not free_w:
+def _draw_place(free: Size, rng: np.random.Generator) -> tuple[int, int]:
+    """Where a view lies on a canvas that has so many rows and columns more."""
+    if not any(free):
+        return 0, 0
+    return int(rng.integers(free[0] + 1)), int(rng.integers(free[1] + 1))
+
+
+def _draw_displacement(size: Size, sd: float, rng: np.random.Generator) -> Tensor:
+    """Ronneberger 2015: random displacements on a 3x3 grid, interpolated bicubically to every pixel."""
+    grid = torch.from_numpy(rng.normal(0.0, sd, (1, 2, 3, 3)).astype(np.float32))
+    smooth = torch.nn.functional.interpolate(grid, size, mode="bicubic", align_corners=True)
+    return smooth.permute(0, 2, 3, 1)
+
+
+def _draw_jitter(strength: float, rng: np.random.Generator) -> tuple[float, float, float]:
+    brightness, contrast, saturation = rng.uniform(1 - strength, 1 + strength, 3)
+    return float(brightness), float(contrast), float(saturation)
+
+
+def _pad(image: Tensor, labels: Tensor, view: View) -> tuple[Tensor, Tensor]:
+    """Puts a smaller view at its place of a canvas of 0 (image) and 255 (labels)."""
+    if view.size == view.canvas:
         return image, labels
-    top, left = int(rng.integers(free_h + 1)), int(rng.integers(free_w + 1))
-    padding = [left, top, free_w - left, free_h - top]
+    top, left = view.place
+    padding = [left, top, view.canvas[1] - view.size[1] - left, view.canvas[0] - view.size[0] - top]
     return F.pad(image, padding, fill=0), F.pad(labels[None], padding, fill=IGNORE)[0]
 
 
@@ -114,22 +180,18 @@ def _rotate(image: Tensor, labels: Tensor, angle: float) -> tuple[Tensor, Tensor
     return turned, F.rotate(labels[None], angle, InterpolationMode.NEAREST, fill=float(IGNORE))[0]
 
 
-def _elastic(image: Tensor, labels: Tensor, sd: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Ronneberger 2015: random displacements on a 3x3 grid, interpolated bicubically to every pixel."""
+def _elastic(image: Tensor, labels: Tensor, displacement: Tensor) -> tuple[Tensor, Tensor]:
     h, w = labels.shape
-    grid = torch.from_numpy(rng.normal(0.0, sd, (1, 2, 3, 3)).astype(np.float32))
-    smooth = torch.nn.functional.interpolate(grid, (h, w), mode="bicubic", align_corners=True)
-    displacement = smooth.permute(0, 2, 3, 1) * torch.tensor([2.0 / w, 2.0 / h])  # pixels to the unit of grid_sample
+    displacement = displacement * torch.tensor([2.0 / w, 2.0 / h])  # pixels to the unit of grid_sample
     moved = F.elastic(image, displacement, BILINEAR, fill=0.0)
     return moved, F.elastic(labels[None], displacement, InterpolationMode.NEAREST, fill=float(IGNORE))[0]
 
 
-def _jitter(image: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
-    brightness, contrast, saturation = rng.uniform(1 - strength, 1 + strength, 3)
+def _jitter(image: Tensor, brightness: float, contrast: float, saturation: float) -> Tensor:
     if image.dtype != torch.uint8:  # floats have no fixed range to clamp to
         mean = torch.from_numpy(image.numpy().mean(axis=(-2, -1), keepdims=True))  # torch's sum depends on the threads
-        return ((image - mean) * float(contrast) + mean) * float(brightness)
-    return _jitter_bytes(image, float(brightness), float(contrast), float(saturation))
+        return ((image - mean) * contrast + mean) * brightness
+    return _jitter_bytes(image, brightness, contrast, saturation)
 
 
 def _jitter_bytes(image: Tensor, brightness: float, contrast: float, saturation: float) -> Tensor:

@@ -10,7 +10,7 @@ from perpixel.core import IGNORE
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array, RawMask
 from perpixel.labels import Taxonomy
-from perpixel.labels.taxonomy import Colour, Value
+from perpixel.labels.taxonomy import Colour, Value, tell_apart
 
 KEPT_VALUES = 1024
 """A mask with more values than this (a photo, a soft mask) has only its most frequent ones listed."""
@@ -51,13 +51,6 @@ def tally(mask: RawMask) -> Tally:
     )
 
 
-def value_counts(mask: RawMask) -> Counter[Value]:
-    """How many pixels hold each value of a mask; values are integers, or colours (r, g, b)."""
-    found, index = _indexed(mask.values)
-    counts = np.bincount(index.ravel(), minlength=len(found))
-    return Counter({_value(int(v), mask.values.ndim == 3): int(n) for v, n in zip(found, counts, strict=True)})
-
-
 def taxonomy_of_values(values: Iterable[Value], palette: Array | None, where: str) -> Taxonomy:
     """The taxonomy that masks speak for themselves when nobody wrote one down.
 
@@ -80,7 +73,8 @@ def taxonomy_of_values(values: Iterable[Value], palette: Array | None, where: st
         )
     colours: list[Colour] | None = None
     if palette is not None and len(palette) >= k and len({tuple(c) for c in palette[:k].tolist()}) == k:
-        colours = [(int(r), int(g), int(b)) for r, g, b in palette[:k]]
+        seen = [(int(r), int(g), int(b)) for r, g, b in palette[:k]]
+        colours = seen if tell_apart(seen) else None
     return Taxonomy.of([f"class {i}" for i in range(k)], colours)
 
 

@@ -1,6 +1,7 @@
 """From a bundle on disk to predictions and figures."""
 
 from perpixel.infer.evaluate import Evaluated, evaluate
-from perpixel.infer.predictor import Prediction, Predictor, load
+from perpixel.infer.prediction import Prediction
+from perpixel.infer.predictor import Predictor, load
 
 __all__ = ["Evaluated", "Prediction", "Predictor", "evaluate", "load"]

@@ -1,21 +1,22 @@
 """Measures a predictor on a split: whole images at their own size, one pass for all metrics."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from perpixel.core import IGNORE
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array
 from perpixel.core.reporter import Reporter, Silent
 from perpixel.data.loader import read_pair
-from perpixel.data.samples import Sample
-from perpixel.infer.predictor import Predictor
+from perpixel.data.samples import Dataset, Sample
+from perpixel.infer.pieces import Piece
+from perpixel.infer.predictor import Predictor, Question
 from perpixel.labels import Taxonomy
-from perpixel.metrics import METRICS, Evaluation, image_mean_iou
+from perpixel.metrics import METRICS, ConfusionMatrix, Evaluation, image_mean_iou
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,17 @@ class ImageScore:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What `evaluate` found: the streaming evaluation with its counts, and every image's own score."""
+    """What `evaluate` found: the streaming evaluation with its counts, every image's own score, and the share of the pixels
+    that counted for nothing because their mask value is ignored."""
 
     evaluation: Evaluation
     images: tuple[ImageScore, ...]
+    ignored_share: float = 0.0
 
     @property
     def results(self) -> dict[str, Any]:
         """All figures, ready for JSON, with the convention that they follow."""
-        return self.evaluation.results()
+        return {**self.evaluation.results(), "ignored_share": self.ignored_share}
 
     def worst(self, n: int) -> list[ImageScore]:
         """The n images with the lowest scores, worst first."""
@@ -54,7 +57,7 @@ class Evaluated:
 
 def evaluate(
     predictor: Predictor,
-    samples: Sequence[Sample],
+    samples: Sequence[Sample] | Dataset,
     taxonomy: Taxonomy | None = None,
     metrics: Sequence[str] = METRICS,
     flip: bool = False,
@@ -64,38 +67,71 @@ def evaluate(
 
     Args:
         predictor: what is measured.
-        samples: with masks.
-        taxonomy: how the masks are read; its class names must be the predictor's. None takes the predictor's own.
+        samples: with masks; or a data set, of which the split "val" is taken.
+        taxonomy: how the masks are read; its class names must be the predictor's. None takes the data set's own if it has
+            one, else the predictor's.
         metrics: which, of `METRICS`.
         flip: average with the mirrored image's prediction.
         report: told (done, total) before each image and at the end; it may raise to stop.
 
     Raises:
-        UserError: the classes differ, or a file cannot be read.
+        UserError: the classes differ, a file cannot be read, or masks that name no classes are not those of the predictor's.
     """
+    if isinstance(samples, Dataset):
+        taxonomy, samples = taxonomy or samples.classes, samples.split("val")
+    _refuse_others(samples)
+    named = taxonomy is not None
     taxonomy = taxonomy or predictor.taxonomy
     require_same_classes(predictor.taxonomy, taxonomy)
-    evaluation = Evaluation(taxonomy.num_classes, tuple(metrics))
-    scores = []
-    for sample, probabilities, labels in _predictions(predictor, samples, taxonomy, flip, report or Silent()):
-        prediction = probabilities.argmax(0).to(torch.uint8).cpu().numpy()
-        evaluation.update(prediction, labels, probabilities.cpu() if "calibration" in metrics else None)
-        scores.append(ImageScore(sample, image_mean_iou(prediction, labels, taxonomy.num_classes)))
-    return Evaluated(evaluation, tuple(scores))
-
-
-def _predictions(
-    predictor: Predictor,
-    samples: Sequence[Sample],
-    taxonomy: Taxonomy,
-    flip: bool,
-    report: Reporter,
-) -> Iterator[tuple[Sample, Tensor, Array]]:
+    evaluation, scores = Evaluation(taxonomy.num_classes, tuple(metrics)), []
+    report, ignored, pixels = report or Silent(), 0, 0
     for done, sample in enumerate(samples):
         report.step(done, len(samples))
-        image, labels = read_pair(sample, taxonomy)
-        yield sample, predictor.probabilities(image, str(sample.image), flip), labels
+        image, labels = read_pair(sample, taxonomy, predictor.preprocessing.mean_of_bands)
+        prediction = _measured(predictor, Question(image, str(sample.image), flip), labels, evaluation)
+        scores.append(ImageScore(sample, image_mean_iou(prediction, labels, taxonomy.num_classes)))
+        ignored, pixels = ignored + int(np.count_nonzero(labels == IGNORE)), pixels + labels.size
     report.step(len(samples), len(samples))
+    found = Evaluated(evaluation, tuple(scores), ignored / pixels if pixels else 0.0)
+    if not named:
+        _refuse_other_values(taxonomy, evaluation.confusion, found.ignored_share)
+    return found
+
+
+def _measured(predictor: Predictor, question: Question, labels: Array, evaluation: Evaluation) -> Array:
+    """The predicted labels of an image, which is added to the evaluation; probabilities are looked at piece by piece."""
+    calibration = evaluation.calibration
+
+    def see(piece: Piece) -> None:
+        assert calibration is not None
+        calibration.update(piece.values[0], labels[piece.place])
+
+    prediction = predictor.answer(question, see=see if calibration is not None else None).labels
+    evaluation.update(prediction, labels)
+    return prediction
+
+
+def _refuse_others(samples: Iterable[Any]) -> None:
+    """Raises UserError where images were given instead of samples with masks."""
+    wrong = next((s for s in samples if not isinstance(s, Sample)), None)
+    if wrong is not None:
+        raise UserError(
+            f"expected samples with masks, got {type(wrong).__name__}; give open_dataset(DATA), or a split of it: "
+            'open_dataset(DATA).split("val")'
+        )
+
+
+def _refuse_other_values(taxonomy: Taxonomy, confusion: ConfusionMatrix, ignored_share: float) -> None:
+    """Raises UserError where masks of unnamed classes were read by a model's values, and only one of them occurs.
+
+    Masks of 0 and 255 are such for a model of 0 and 1: all of the foreground would be ignored, and the rest be right.
+    """
+    seen = [n for n, pixels in zip(taxonomy.names, confusion.truth_pixels, strict=True) if pixels]
+    if len(seen) == 1 and taxonomy.num_classes > 1 and ignored_share > 0:
+        raise UserError(
+            f'of the model\'s {taxonomy.num_classes} classes only "{seen[0]}" is in these masks, and {ignored_share:.1%} of '
+            "their pixels are ignored; if their values mean classes, name them in a dataset.yaml (perpixel check DATA --write)"
+        )
 
 
 def require_same_classes(model: Taxonomy, data: Taxonomy) -> None:

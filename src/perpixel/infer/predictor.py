@@ -1,23 +1,24 @@
 """A Predictor answers for one image at a time, at that image's own size."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
 from perpixel.bundle import BundleInfo, Preprocessing, load_bundle
+from perpixel.core import Size
 from perpixel.core.errors import UserError
-from perpixel.core.files import atomic_write, write_text
-from perpixel.core.image import Array, image_from_pillow, read_image
+from perpixel.core.image import Array, Raster, image_from_pillow, read_raster
 from perpixel.infer.monte_carlo import sample
-from perpixel.infer.tiles import tiled_logits
+from perpixel.infer.pieces import Piece, pieces
+from perpixel.infer.prediction import Prediction, Probabilities
+from perpixel.infer.tiles import GRID, Span, tiles
 from perpixel.labels import Taxonomy
 
 ImageLike = str | Path | Image.Image | Array
@@ -37,73 +38,38 @@ def load(path_or_name: str | Path, device: str = "auto") -> "Predictor":
         UserError: nothing there, or its files are damaged.
     """
     model, info = load_bundle(path_or_name)
+    if info.task != "segmentation":
+        raise UserError(f"{path_or_name}: a detector ({info.network}); perpixel.infer.detector.load_detector loads it")
     return Predictor(model, info.preprocessing, info.classes, info.logit_bias, device, info)
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """What a model says of one image, at the image's own size.
+class Question:
+    """An (H, W, C) image, what to call it in an error, and how it is asked for: see `Predictor.predict`."""
 
-    labels (H, W) uint8 in [0, K); probabilities (K, H, W) float32, summing to 1 over K; image (H, W, 3) uint8 for pictures;
-    variance (K, H, W) float32 in [0, 0.25] of the probabilities where they were sampled, else None.
+    image: Array
+    where: str = "image"
+    flip: bool = False
+    tile: int = TILE
+    samples: int = 0
+
+    @property
+    def size(self) -> Size:
+        """(H, W) of the image."""
+        return self.image.shape[0], self.image.shape[1]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """labels (H, W) uint8, the chosen class's mean probability, and (H, W) float32 mean variance of a sampled answer.
+
+    probabilities are there only where they were to be kept.
     """
 
     labels: Array
-    probabilities: Array
-    taxonomy: Taxonomy
-    image: Array
-    variance: Array | None = None
-
-    def uncertainty(self) -> Array:
-        """(H, W) float32 in [0, 0.25]: the variance of the sampled probabilities, averaged over the classes.
-
-        Raises:
-            UserError: the prediction was not sampled.
-        """
-        if self.variance is None:
-            raise UserError("this prediction was not sampled; predict with samples=40 (--samples 40) for uncertainty")
-        return self.variance.mean(axis=0)
-
-    def overlay(self, opacity: float = 0.55) -> Image.Image:
-        """The image with the classes' colours laid over it; `opacity` from 0 (image) to 1 (colours)."""
-        colours = self.taxonomy.colourise(self.labels).astype(np.float32)
-        mixed = self.image.astype(np.float32) * (1 - opacity) + colours * opacity
-        return Image.fromarray(mixed.astype(np.uint8))
-
-    def summary(self) -> dict[str, Any]:
-        """Size, the share of each class that occurs (of all pixels) and the mean probability of the chosen class."""
-        counts = np.bincount(self.labels.ravel(), minlength=self.taxonomy.num_classes)
-        shares = {n: float(c) / self.labels.size for n, c in zip(self.taxonomy.names, counts, strict=False) if c}
-        return {
-            "height": int(self.labels.shape[0]),
-            "width": int(self.labels.shape[1]),
-            "share": dict(sorted(shares.items(), key=lambda item: -item[1])),
-            "mean_confidence": float(self.probabilities.max(axis=0).mean()),
-        }
-
-    def save(self, folder: str | Path, stem: str, probabilities: bool = False) -> dict[str, str]:
-        """Writes `stem.png` (label indices with the classes' palette), `stem_overlay.jpg`, `stem.json`, of a sampled prediction
-        `stem_uncertainty.png` (grey, 255 is a standard deviation of 0.5), and on request `stem_probabilities.npy`
-        (K, H, W) float16. Each is written whole or not at all; the names written are returned."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        indexed = Image.fromarray(self.labels)
-        indexed.putpalette(self.taxonomy.palette.ravel().tolist())
-        files = {"labels": f"{stem}.png", "overlay": f"{stem}_overlay.jpg", "summary": f"{stem}.json"}
-        with atomic_write(folder / files["labels"]) as aside:
-            indexed.save(aside)
-        with atomic_write(folder / files["overlay"]) as aside:
-            self.overlay().save(aside, quality=92)
-        if self.variance is not None:
-            files["uncertainty"] = f"{stem}_uncertainty.png"
-            with atomic_write(folder / files["uncertainty"]) as aside:
-                Image.fromarray((510 * np.sqrt(self.uncertainty())).astype(np.uint8)).save(aside)
-        if probabilities:
-            files["probabilities"] = f"{stem}_probabilities.npy"
-            with atomic_write(folder / files["probabilities"]) as aside, open(aside, "wb") as file:
-                np.save(file, self.probabilities.astype(np.float16))
-        write_text(folder / files["summary"], json.dumps(self.summary(), indent=2) + "\n")
-        return files
+    mean_confidence: float
+    mean_variance: Array | None
+    probabilities: Probabilities | None
 
 
 class Predictor:
@@ -132,11 +98,26 @@ class Predictor:
         self.preprocessing, self.taxonomy, self.info = preprocessing, taxonomy, info
         if len(logit_bias) not in (0, taxonomy.num_classes):
             raise UserError(f"{taxonomy.num_classes} classes need as many logit biases or none, got {len(logit_bias)}")
-        bias = torch.tensor(logit_bias or [0.0], dtype=torch.float32, device=self.device)
-        self.logit_bias = bias.view(1, -1, 1, 1)
+        bias = torch.tensor(logit_bias, dtype=torch.float32, device=self.device)
+        self.logit_bias = bias.view(1, -1, 1, 1) if any(logit_bias) else None
 
-    def predict(self, image: ImageLike, flip: bool = False, tile: int = TILE, samples: int = 0) -> Prediction:
-        """Labels and probabilities for one image.
+    def __repr__(self) -> str:
+        """Such as Predictor(enet, 11 classes (sky, building, ...), 3 channels, cpu)."""
+        network = self.info.network if self.info else type(self.model).__name__
+        k, names = self.taxonomy.num_classes, self.taxonomy.names
+        listed = ", ".join(names[:4]) + (", ..." if k > 4 else "")
+        return f"Predictor({network}, {k} classes ({listed}), {self.preprocessing.channels} channels, {self.device})"
+
+    def predict(
+        self,
+        image: ImageLike,
+        flip: bool = False,
+        tile: int = TILE,
+        samples: int = 0,
+        probabilities: bool = False,
+        name: str = "",
+    ) -> Prediction:
+        """What the network says of one image.
 
         Args:
             image: a path, a PIL image, or (H, W), (H, W, C) uint8, uint16 or float32.
@@ -144,41 +125,83 @@ class Predictor:
             tile: side in pixels; a larger image is computed in overlapping tiles of this side.
             samples: 1 or more: the network is asked so often with dropout on, always the same way, and the mean of its
                 probabilities counts; their variance says how sure it is (Bayesian SegNet).
+            probabilities: keep them, K times 4 bytes a pixel. Without it they are computed anew where they are looked at, and
+                memory holds the labels and one tile's probabilities at a time.
+            name: what to call the image in an error; a path's own unless given.
 
         Raises:
-            UserError: the file cannot be read, its channels do not fit the model, or samples of a model without dropout.
+            UserError: the file cannot be read, its channels or numbers do not fit the model, or samples of a model without
+                dropout.
         """
-        array = as_array(image)
-        where = str(image) if isinstance(image, str | Path) else "image"
-        variance = None
-        if samples:
-            probabilities, variance = self.sampled(array, where, flip, tile, samples)
-        else:
-            probabilities = self.probabilities(array, where, flip, tile)
-        labels = probabilities.argmax(0).to(torch.uint8).cpu().numpy()
-        spread = None if variance is None else variance.cpu().numpy()
-        return Prediction(labels, probabilities.cpu().numpy(), self.taxonomy, display_image(array), spread)
+        array = as_array(image, self.preprocessing.channels, self.preprocessing.mean_of_bands)
+        where = name or (str(image) if isinstance(image, str | Path) else "image")
+        question = Question(array, where, flip, tile, samples)
+        answer = self.answer(question, probabilities)
+        kept = answer.probabilities
 
-    def sampled(self, image: Array, where: str, flip: bool, tile: int, samples: int) -> tuple[Tensor, Tensor]:
-        """Mean and variance of the probabilities, each (K, H, W) float32, over `samples` answers with dropout on."""
-        return sample(self.model, lambda: self.probabilities(image, where, flip, tile), samples, seed=0)
+        def ask() -> Probabilities:
+            found = kept or self.answer(question, keep=True).probabilities
+            assert found is not None
+            return found
+
+        picture = display_image(array)
+        return Prediction(answer.labels, self.taxonomy, picture, answer.mean_confidence, ask, answer.mean_variance)
 
     @torch.inference_mode()
-    def probabilities(self, image: Array, where: str = "image", flip: bool = False, tile: int = TILE) -> Tensor:
-        """(K, H, W) float32 probabilities of an (H, W, C) array, on the predictor's device."""
-        tensor = self.preprocessing(image, where).to(self.device).contiguous(memory_format=torch.channels_last)
-        logits = tiled_logits(self._logits, tensor, tile)
-        result = logits.softmax(1)
-        if flip:
-            result = (result + tiled_logits(self._logits, tensor.flip(-1), tile).flip(-1).softmax(1)) / 2
-        size = (image.shape[0], image.shape[1])
-        if result.shape[-2:] != size:
-            result = F.interpolate(result, size, mode="bilinear", align_corners=False)
-        return result[0]
+    def answer(self, question: Question, keep: bool = False, see: Callable[[Piece], None] | None = None) -> Answer:
+        """The labels of a whole image.
 
-    def _logits(self, tensor: Tensor) -> Tensor:
-        logits: Tensor = self.model(tensor)["logits"]
-        return logits.float() + self.logit_bias
+        Args:
+            question: the image, and how to ask for it.
+            keep: keep the probabilities of all of it.
+            see: is shown each piece (1, K, h, w) of the probabilities, or (2, K, h, w) of their mean and variance.
+        """
+        size, k = question.size, self.taxonomy.num_classes
+        labels, confidence = np.empty(size, np.uint8), 0.0
+        spread = np.empty(size, np.float32) if question.samples else None
+        values = np.empty((k, *size), np.float32) if keep else None
+        variance = np.empty((k, *size), np.float32) if keep and question.samples else None
+        for piece in self._pieces(question):
+            rows, columns = piece.place
+            if see is not None:
+                see(piece)
+            best, chosen = piece.values[0].max(0)
+            labels[rows, columns] = chosen.to(torch.uint8).cpu().numpy()
+            confidence += best.sum(dtype=torch.float64).item()
+            if spread is not None:
+                spread[rows, columns] = piece.values[1].mean(0).cpu().numpy()
+            for whole, part in zip((values, variance), piece.values, strict=False):
+                if whole is not None:
+                    whole[:, rows, columns] = part.cpu().numpy()
+        probabilities = None if values is None else Probabilities(values, variance)
+        return Answer(labels, confidence / labels.size, spread, probabilities)
+
+    def _pieces(self, question: Question) -> Iterator[Piece]:
+        """Pieces (1, K, h, w) of probabilities, or (2, K, h, w) of their mean and variance where they are sampled."""
+        image = self.preprocessing.resized(question.image, question.where)
+        working = (image.shape[-2], image.shape[-1])
+        for seed, (rows, columns) in enumerate(tiles(*working, question.tile)):
+            ask = partial(self._probabilities, image, rows, columns, question.flip)
+            values = torch.cat(sample(self.model, ask, question.samples, seed)) if question.samples else ask()
+            yield from pieces(values, rows, columns, working, question.size)
+
+    def _probabilities(self, image: Tensor, rows: Span, columns: Span, flip: bool) -> Tensor:
+        """(1, K, h, w) float32, of the tile (h, w) of a (1, C, H, W) image at its working size, not yet normalised."""
+        band = image[..., rows.start : rows.stop, :]
+        values = self._softmax(band[..., columns.start : columns.stop])
+        if not flip:
+            return values
+        # the mirrored image's tiles lie on its own grid: this one, and what is left to the next line of it
+        begin = (image.shape[-1] - columns.stop) // GRID * GRID
+        mirrored = band[..., columns.start : image.shape[-1] - begin].flip(-1)
+        width = columns.stop - columns.start
+        return values.add_(self._softmax(mirrored).flip(-1)[..., :width]).div_(2)
+
+    def _softmax(self, tile: Tensor) -> Tensor:
+        normalised = self.preprocessing.normalise(tile.to(self.device)).contiguous(memory_format=torch.channels_last)
+        logits = self.model(normalised)["logits"].float()
+        biased: Tensor = logits if self.logit_bias is None else logits + self.logit_bias
+        return biased.softmax(1)
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -197,22 +220,37 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
-def as_array(image: ImageLike) -> Array:
-    """Any kind of image as (H, W, C) uint8, uint16 or float32.
+def as_array(image: ImageLike, channels: int | None = None, mean: Sequence[float] = ()) -> Array:
+    """Any kind of image as (H, W, C) uint8, uint16 or float32; `channels` are wanted of a file, as for `read_image`.
+
+    Where nothing was measured (NaN, "no data") `mean` stands, one a channel, or 0.
 
     Raises:
         UserError: a file that cannot be read, or an array of another shape or dtype.
     """
     if isinstance(image, str | Path):
-        return read_image(image)
+        return read_raster(image, channels).filled(mean)
     if isinstance(image, Image.Image):
         return image_from_pillow(image)
+    if not isinstance(image, np.ndarray):
+        raise UserError(
+            f"expected a path, a PIL image or a numpy array, got {type(image).__name__}{_what_to_do(image)}"
+        )
     array = image[..., None] if image.ndim == 2 else image
     if array.ndim != 3 or array.dtype not in (np.uint8, np.uint16, np.float32) or 0 in array.shape:
         raise UserError(f"expected (H, W, C) uint8, uint16 or float32, got {image.dtype} {image.shape}")
-    if array.dtype == np.float32 and not np.isfinite(array).all():
-        return np.nan_to_num(array, nan=0.0, posinf=0.0, neginf=0.0)  # as read_image does
+    if array.dtype == np.float32 and not (valid := np.isfinite(array)).all():
+        return Raster(np.where(valid, array, np.float32(0)), valid).filled(mean)
     return array
+
+
+def _what_to_do(image: Any) -> str:
+    """How to give what people give instead of an image."""
+    if isinstance(image, list | tuple):
+        return "; give one image at a time: [predictor.predict(image) for image in images]"
+    if isinstance(image, Tensor):
+        return "; give (H, W, C): tensor.permute(1, 2, 0).numpy()"
+    return "; write its bytes to a file and give its path" if hasattr(image, "read") or isinstance(image, bytes) else ""
 
 
 def display_image(image: Array) -> Array:
@@ -223,8 +261,3 @@ def display_image(image: Array) -> Array:
         return shown
     low, high = np.percentile(shown[::4, ::4], [2, 98])
     return (np.clip((shown - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
-
-
-def legend(taxonomy: Taxonomy, labels: Sequence[int]) -> list[tuple[str, tuple[int, int, int]]]:
-    """(name, colour) of the given labels, in that order."""
-    return [(taxonomy.names[i], taxonomy.colours[i]) for i in labels]

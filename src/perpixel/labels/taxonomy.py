@@ -3,7 +3,7 @@
 It travels in every bundle, prediction and report, so that a label is never a bare number.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -31,6 +31,15 @@ def default_colours(n: int) -> tuple[Colour, ...]:
         return sum(((label >> (3 * bit + offset)) & 1) << (7 - bit) for bit in range(8))
 
     return tuple((channel(i, 0), channel(i, 1), channel(i, 2)) for i in range(n))
+
+
+def tell_apart(colours: Sequence[Colour]) -> bool:
+    """Whether colours can be told apart by eye: most have no other one within 8 of 255 in every channel.
+
+    Numbers that a program wrote into a channel of a colour mask cannot: (1, 0, 0), (2, 0, 0).
+    """
+    near = [any(a != b and max(abs(x - y) for x, y in zip(a, b, strict=True)) < 8 for b in colours) for a in colours]
+    return 2 * sum(near) <= len(colours)
 
 
 @dataclass(frozen=True)
@@ -135,6 +144,12 @@ class Taxonomy:
         return any(not isinstance(v, int) for values in self.values for v in values)
 
     @cached_property
+    def label_of(self) -> dict[Value, int]:
+        """Mask value -> label, 255 for those to ignore."""
+        labels = {v: label for label, values in enumerate(self.values) for v in values}
+        return labels | dict.fromkeys(self.ignore, IGNORE)
+
+    @cached_property
     def palette(self) -> Array:
         """(256, 3) uint8: the colour of every label, black for those that are no class."""
         palette = np.zeros((256, 3), np.uint8)
@@ -165,10 +180,9 @@ class Taxonomy:
         for entry in entries:
             _refuse_unknown_keys(entry)
         values = [_values(e.get("values", e.get("value", i)), e["name"]) for i, e in enumerate(entries)]
-        shown = [
-            next((v for v in vs if not isinstance(v, int)), c)
-            for vs, c in zip(values, default_colours(len(values)), strict=True)
-        ]
+        usual = default_colours(len(values))
+        shown = [next((v for v in vs if not isinstance(v, int)), c) for vs, c in zip(values, usual, strict=True)]
+        shown = shown if tell_apart(shown) else list(usual)
         colours = [_colour(e.get("colour", e.get("color", c)), e["name"]) for e, c in zip(entries, shown, strict=True)]
         ignore = _values(data.get("ignore", IGNORE), "ignore") if data.get("ignore", IGNORE) != [] else ()
         named = {v for vs in values for v in vs}

@@ -20,6 +20,7 @@ LOSSES: dict[str, type[nn.Module]] = {
     "dice": Dice,
     "lovasz": Lovasz,
 }
+MAX_WEIGHT = 1e6
 RESERVED = ("loss", "aux", "presence")
 """Names of the result that no term may take."""
 
@@ -116,9 +117,13 @@ def build_loss(
 
 def _build_term(term: Mapping[str, Any], class_weights: Tensor | None) -> tuple[str, float, nn.Module]:
     options = dict(term)
-    name, weight = str(options.pop("name", "")), float(options.pop("weight", 1.0))
+    name, weight = str(options.pop("name", "")), options.pop("weight", 1.0)
     if name not in LOSSES:
         raise UserError(f'no loss "{name}": use one of {", ".join(LOSSES)}.{nearest(name, LOSSES)}')
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= MAX_WEIGHT:
+        raise UserError(
+            f'the loss "{name}" has the weight {str(weight)[:60]!r}: give a number from 0 to {MAX_WEIGHT:g}.'
+        )
     known = inspect.signature(LOSSES[name]).parameters
     for option in options:
         if option not in known:
@@ -129,6 +134,6 @@ def _build_term(term: Mapping[str, Any], class_weights: Tensor | None) -> tuple[
     if "class_weights" in known:
         options.setdefault("class_weights", class_weights)
     try:
-        return name, weight, LOSSES[name](**options)
-    except (TypeError, ValueError) as error:
+        return name, float(weight), LOSSES[name](**options)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise UserError(f'the loss "{name}" cannot be built: {error}.') from error

@@ -47,7 +47,8 @@ class FastSCNN(nn.Module):
     Options: `dsconv_nonlinearity`, a ReLU between a DSConv's two convolutions; `ffm_dilation`, of the depthwise
     convolution in the feature fusion module: the paper's 4 is the ratio of the two branches' strides, ports use 1;
     `ffm_bias`, biases in its two 1x1 convolutions; `first_padding`, of the first convolution, 1 or 0; `align_corners`, of
-    every resize; `dropout`, the probability in the heads. Raises `UserError` for another padding.
+    every resize; `dropout`, the probability in the heads; `pyramid_pooling=False`, the global feature extractor without it,
+    to see what it does. Raises `UserError` for another padding.
     """
 
     backbone_names = ("learning_to_downsample", "global_feature_extractor")
@@ -63,12 +64,13 @@ class FastSCNN(nn.Module):
         first_padding: int = 1,
         ffm_bias: bool = False,
         align_corners: bool = False,
+        pyramid_pooling: bool = True,
     ) -> None:
         super().__init__()
         if first_padding not in (0, 1):
             raise UserError(f"first_padding must be 0 or 1; got {first_padding}")
         self.learning_to_downsample = LearningToDownsample(in_channels, dsconv_nonlinearity, first_padding)
-        self.global_feature_extractor = GlobalFeatureExtractor(align_corners)
+        self.global_feature_extractor = GlobalFeatureExtractor(align_corners, pyramid_pooling)
         self.feature_fusion = FeatureFusionModule(ffm_dilation, ffm_bias, align_corners)
         self.classifier = Classifier(num_classes, dsconv_nonlinearity, dropout)
         self.auxiliary = AuxiliaryHead(num_classes, dropout) if aux else None
@@ -107,13 +109,16 @@ class LearningToDownsample(nn.Module):
 class GlobalFeatureExtractor(nn.Module):
     """The deep branch: inverted residuals, then what the whole map holds at four scales."""
 
-    def __init__(self, align_corners: bool) -> None:
+    def __init__(self, align_corners: bool, pyramid_pooling: bool) -> None:
         super().__init__()
         self.bottlenecks1 = bottlenecks(64, 64, stride=2)
         self.bottlenecks2 = bottlenecks(64, 96, stride=2)
         self.bottlenecks3 = bottlenecks(96, 128, stride=1)
-        self.pyramid_pooling = PyramidPooling(128, bins=(1, 2, 3, 6), align_corners=align_corners)
-        self.project = conv_norm_act(256, 128, 1)
+        pyramid = (
+            PyramidPooling(128, bins=(1, 2, 3, 6), align_corners=align_corners) if pyramid_pooling else nn.Identity()
+        )
+        self.pyramid_pooling = pyramid
+        self.project = conv_norm_act(256 if pyramid_pooling else 128, 128, 1)
 
     def forward(self, detail: Tensor) -> Tensor:
         x = self.bottlenecks1(detail)  # B,64,H/16,W/16

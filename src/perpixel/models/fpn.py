@@ -24,10 +24,10 @@ Differs from the paper:
 - The pyramid's level P6 is absent: only detectors use it.
 """
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from perpixel.core import Size
+from perpixel.layers.feature_pyramid import FeaturePyramid, size_of
 from perpixel.layers.init import kaiming_init
 from perpixel.layers.resize import resize
 from perpixel.models.backbones.timm_encoder import TimmEncoder
@@ -63,22 +63,6 @@ class FPN(nn.Module):
         scores = self.score(self.branch(levels))  # B,K,H/4,W/4
         logits = resize(scores, (image.shape[-2], image.shape[-1]), align_corners=False)
         return {"logits": logits[..., :height, :width]}  # B,K,H,W
-
-
-class FeaturePyramid(nn.Module):
-    """Gives every stage of an encoder the same channels, and what the coarser stages know."""
-
-    def __init__(self, in_channels: tuple[int, ...], channels: int) -> None:
-        super().__init__()
-        self.lateral = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in in_channels)
-        self.output = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in in_channels)
-
-    def forward(self, stages: list[Tensor]) -> list[Tensor]:
-        """Stages, finest first, `(B, in_channels[i], h_i, w_i)` -> levels, finest first, `(B, channels, h_i, w_i)`."""
-        merged = [lateral(stage) for lateral, stage in zip(self.lateral, stages, strict=True)]
-        for fine in reversed(range(len(merged) - 1)):
-            merged[fine] = merged[fine] + F.interpolate(merged[fine + 1], size=size_of(merged[fine]), mode="nearest")
-        return [output(level) for output, level in zip(self.output, merged, strict=True)]
 
 
 class SemanticBranch(nn.Module):
@@ -121,8 +105,3 @@ def conv_group_norm(in_channels: int, out_channels: int) -> nn.Sequential:
         nn.GroupNorm(32, out_channels, eps=1e-5),
         nn.ReLU(inplace=True),
     )
-
-
-def size_of(x: Tensor) -> Size:
-    """(H, W) of a map."""
-    return x.shape[-2], x.shape[-1]

@@ -86,6 +86,20 @@ def reliability(table: dict[str, list[float | None]], says: str) -> Markup:
     return _svg([*_frame(axes, ticks, ticks, "confidence"), *parts, diagonal], says)
 
 
+def share_chart(points: Sequence[tuple[float, float]], says: str, x_label: str) -> Markup:
+    """A curve over shares in [0, 1].
+
+    Args:
+        points: (x, y), sorted by x; at least one.
+        says: the chart in words.
+        x_label: what the horizontal axis is.
+    """
+    ticks = nice_ticks(0.0, max(y for _, y in points))
+    axes = Axes((0.0, 1.0), (ticks[0], ticks[-1]))
+    path = " ".join(f"{axes.px(x)},{axes.py(y)}" for x, y in points)
+    return _svg([*_frame(axes, nice_ticks(0, 1), ticks, x_label), f'<polyline class="line" points="{path}"/>'], says)
+
+
 _COLUMNS = ("lower", "upper", "count", "confidence", "accuracy")
 
 

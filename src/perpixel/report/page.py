@@ -3,22 +3,27 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-import perpixel
 from perpixel.bundle.network import build_empty
 from perpixel.core.errors import UserError
-from perpixel.core.files import write_text
-from perpixel.data.folders import Dataset, Sample, open_dataset
+from perpixel.core.networks import is_detector
+from perpixel.core.reporter import Reporter
+from perpixel.data.folders import open_dataset
 from perpixel.data.loader import read_pair
+from perpixel.data.samples import Dataset, Sample
+from perpixel.explain.error_results import error_results
+from perpixel.explain.errors import study_errors
+from perpixel.explain.setting import seen_in_training
+from perpixel.explain.worst import WorstRegions
 from perpixel.infer import Evaluated, Predictor, evaluate, load
 from perpixel.labels import Taxonomy
 from perpixel.report.charts import histogram, line_chart, reliability
+from perpixel.report.class_shares import share_table
+from perpixel.report.errors_page import errors_context
 from perpixel.report.figures import (
     LEAST_SHARE,
     calibration_words,
@@ -30,11 +35,13 @@ from perpixel.report.figures import (
     row_shares,
 )
 from perpixel.report.pictures import data_uri, error_picture, shrink
+from perpixel.report.render import write_page
 from perpixel.report.run import RunFolder, read_run
 
 PICTURED = 4
 LARGEST_MATRIX = 30
 LISTED = 8
+REGIONS = 2  # of each kind of error
 TOP = 40
 
 
@@ -48,7 +55,7 @@ class Measured:
     evaluated: Evaluated
 
 
-def write_report(run: str | Path, data: str | None = None, split: str = "val") -> Path:
+def write_report(run: str | Path, data: str | None = None, split: str = "val", report: Reporter | None = None) -> Path:
     """Measures a run's model and writes RUN/report.html.
 
     The page is whole when it is there at all. When the run's own data has moved or has no such split, or no model was
@@ -58,6 +65,7 @@ def write_report(run: str | Path, data: str | None = None, split: str = "val") -
         run: the folder of a training run.
         data: data to measure on; None takes the run's own.
         split: which part of it; "val" is the recipe's validation split, whatever its name.
+        report: told how many images are measured; it may raise to stop.
 
     Returns:
         The page's path.
@@ -66,20 +74,21 @@ def write_report(run: str | Path, data: str | None = None, split: str = "val") -
         UserError: `run` is no run; or `data` was given and cannot be used.
     """
     folder = read_run(Path(run))
+    if is_detector(folder.recipe.model.name):
+        from perpixel.report.boxes_page import write_boxes_report  # who segments does not wait for it
+
+        return write_boxes_report(folder, data, split)
     measured, note = None, ""
     try:
-        measured = _measure(folder, data, split)
+        measured = _measure(folder, data, split, report)
     except UserError as error:
         if data is not None:
             raise
         note = str(error)
-    page = _template().render(_context(folder, measured, note))
-    # a file's name may hold bytes that are no text; they must not cost the page
-    write_text(folder.path / "report.html", page.encode("utf-8", "backslashreplace").decode())
-    return folder.path / "report.html"
+    return write_page(folder.path / "report.html", "template.html.j2", _context(folder, measured, note))
 
 
-def _measure(run: RunFolder, data: str | None, split: str) -> Measured:
+def _measure(run: RunFolder, data: str | None, split: str, report: Reporter | None) -> Measured:
     if run.info is None:
         raise UserError(f"{run.best}: no model was kept yet; the run was stopped before its first evaluation")
     dataset = open_dataset(data or run.recipe.data.path)
@@ -87,19 +96,7 @@ def _measure(run: RunFolder, data: str | None, split: str) -> Measured:
         split = run.recipe.data.val_split
     samples = dataset.split(split)
     predictor = load(run.best)
-    return Measured(predictor, dataset, split, evaluate(predictor, samples, dataset.taxonomy))
-
-
-def _template() -> Any:
-    folder = Path(__file__).parent
-    environment = Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined)
-    environment.trim_blocks = environment.lstrip_blocks = True
-    environment.filters |= {"percent": percent, "number": _number}
-    return environment.get_template("template.html.j2")
-
-
-def _number(value: float | None, digits: int = 3) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+    return Measured(predictor, dataset, split, evaluate(predictor, samples, dataset.classes, report=report))
 
 
 def _context(run: RunFolder, measured: Measured | None, note: str) -> dict[str, Any]:
@@ -122,16 +119,28 @@ def _context(run: RunFolder, measured: Measured | None, note: str) -> dict[str, 
         "images": _images(measured) if measured else None,
         "recipe": yaml.safe_dump(run.recipe.model_dump(mode="json"), sort_keys=False),
         "environment": {k.replace("_", " "): _text(v) for k, v in run.environment.items()},
-        "version": perpixel.__version__,
-        "written": f"{datetime.now():%Y-%m-%d %H:%M}",
+        "shares": share_table(run, taxonomy),
+        **(_errors(measured) if measured else {"r": None}),
     }
 
 
+def _errors(measured: Measured) -> dict[str, Any]:
+    """The kinds of errors; a second pass over the images, for what `evaluate` keeps are counts."""
+    dataset, taxonomy = measured.dataset, measured.dataset.classes or measured.predictor.taxonomy
+    samples = dataset.split(measured.split)
+    seen, _ = seen_in_training(dataset, taxonomy, measured.split)
+    study = study_errors(measured.predictor, samples, seen, taxonomy, WorstRegions(REGIONS))
+    return errors_context(study, error_results(study), measured.predictor)
+
+
 def _parameters(run: RunFolder) -> int | None:
-    """How many the network has, whether or not its weights can be read."""
+    """How many the network has, whether or not its weights can be read; None where it cannot be built."""
     if run.info is None:
         return None
-    return sum(p.numel() for p in build_empty(run.info).parameters())
+    try:
+        return sum(p.numel() for p in build_empty(run.info).parameters())
+    except UserError:  # the note says so already, for nothing could be measured either
+        return None
 
 
 def _title(run: RunFolder, measured: Measured | None) -> str:
@@ -147,6 +156,7 @@ def _facts(run: RunFolder, measured: Measured | None, results: dict[str, Any]) -
     licence = measured.dataset.licence if measured else about.get("licence")
     facts = {
         "measured on": f"{_count(results.get('images'), 'image')} of split {split}" if split else "",
+        "pixels ignored": percent(measured.evaluated.ignored_share) if measured else "",
         "data": str(measured.dataset.root if measured else run.recipe.data.path),
         "data licence": str(licence or ""),
         "trained on": _trained_on(run, about),
@@ -163,12 +173,14 @@ def _trained_on(run: RunFolder, about: dict[str, Any]) -> str:
 
 
 def _training(training: dict[str, Any]) -> str:
-    parts = [f"{training['steps']:,} steps"] if "steps" in training else []
-    if "seconds" in training:
-        minutes = training["seconds"] / 60
+    """Steps, time, and which step the model is of, where the bundle says them in numbers."""
+    steps, step, seconds = (training.get(k) for k in ("steps", "step", "seconds"))
+    parts = [f"{steps:,} steps"] if isinstance(steps, int) else []
+    if isinstance(seconds, int | float):
+        minutes = seconds / 60
         parts.append(f"{minutes:.0f} min" if minutes >= 10 else f"{minutes:.1f} min")
-    if training.get("step") != training.get("steps"):
-        parts.append(f"the model is of step {training['step']:,}")
+    if isinstance(step, int) and step != steps:
+        parts.append(f"the model is of step {step:,}")
     return ", ".join(parts)
 
 
@@ -241,7 +253,7 @@ def _images(measured: Measured) -> dict[str, Any]:
 
 def _panels(measured: Measured, sample: Sample, score: float) -> dict[str, Any]:
     taxonomy = measured.predictor.taxonomy
-    image, truth = read_pair(sample, measured.dataset.taxonomy or taxonomy)
+    image, truth = read_pair(sample, measured.dataset.classes or taxonomy)
     found = measured.predictor.predict(image)
     pictures = {
         "image": found.image,

@@ -2,10 +2,9 @@
 
 import base64
 import io
-from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from perpixel.core import IGNORE
 from perpixel.core.image import Array
@@ -59,34 +58,6 @@ def shrink(picture: Array, side: int = SIDE) -> Image.Image:
     if factor >= 1:
         return found
     return found.resize((max(1, round(width * factor)), max(1, round(height * factor))), Image.Resampling.BOX)
-
-
-def side_by_side(
-    pictures: Sequence[Array], captions: Sequence[str] = (), width: int = SIDE, gap: int = 8
-) -> Image.Image:
-    """Pictures in one row on white, each at most `width` wide and high, with an optional caption above each.
-
-    Args:
-        pictures: (H, W, 3) uint8, of one size.
-        captions: as many as pictures, or none.
-        width: the widest that each may be, in pixels.
-        gap: pixels between them.
-
-    Raises:
-        ValueError: no pictures, or another number of captions.
-    """
-    if not pictures or (captions and len(captions) != len(pictures)):
-        raise ValueError(f"expected pictures and as many captions or none, got {len(pictures)} and {len(captions)}")
-    small = [shrink(p, width) for p in pictures]
-    top = 24 if captions else 0
-    step = max(p.width for p in small) + gap
-    sheet = Image.new("RGB", (step * len(small) - gap, top + max(p.height for p in small)), "white")
-    draw = ImageDraw.Draw(sheet)
-    for i, picture in enumerate(small):
-        sheet.paste(picture, (i * step, top))
-        if captions:
-            draw.text((i * step, 3), captions[i], fill="black", font_size=15)
-    return sheet
 
 
 def data_uri(picture: Image.Image) -> str:

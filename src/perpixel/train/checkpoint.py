@@ -16,11 +16,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
+from perpixel.bundle import write_tensors
 from perpixel.core.errors import UserError
-from perpixel.core.files import sha256_file
+from perpixel.core.files import flush, sha256_file, write_text
 
 TENSORS, STATE = "state.safetensors", "state.json"
 
@@ -34,20 +35,26 @@ class Checkpoint:
 
 
 def save_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
-    """Writes `last/`; a crash at any moment leaves a whole `last/` or `previous/` behind."""
+    """Writes `last/`; a crash at any moment leaves a whole `last/` or `previous/` behind.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written to; it names the file.
+    """
     aside = run / ".last.partial"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    save_file({k: v.detach().cpu().contiguous().clone() for k, v in checkpoint.tensors.items()}, aside / TENSORS)
-    state = {**checkpoint.state, "tensors_sha256": sha256_file(aside / TENSORS)}
-    (aside / STATE).write_text(json.dumps({"state": state, "sha256": _digest(state)}), encoding="utf-8")
-    for name in (TENSORS, STATE):
-        with open(aside / name, "rb") as file:
-            os.fsync(file.fileno())
+    try:
+        write_tensors(aside / TENSORS, checkpoint.tensors)
+        state = {**checkpoint.state, "tensors_sha256": sha256_file(aside / TENSORS)}
+        write_text(aside / STATE, json.dumps({"state": state, "sha256": _digest(state)}))
+    except OSError:
+        shutil.rmtree(aside, ignore_errors=True)  # room for what is written next
+        raise
     if (run / "last").exists():
         shutil.rmtree(run / "previous", ignore_errors=True)
         os.rename(run / "last", run / "previous")
     os.rename(aside, run / "last")
+    flush(run)
 
 
 def load_checkpoint(run: Path) -> tuple[Checkpoint, str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
-from perpixel.bundle import WEIGHTS, find_bundle, read_info, read_weights
+from perpixel.bundle import find_bundle, read_bundle, read_info
 from perpixel.core.errors import UserError
 from perpixel.data.statistics import ImageStatistics
 
@@ -30,8 +30,8 @@ def start_from(model: nn.Module, source: str | Path) -> str:
         UserError: there is no bundle, its weights are damaged, or none of them fits.
     """
     folder = find_bundle(source)
-    info = read_info(folder)
-    given, own = read_weights(folder / WEIGHTS, info.sha256), model.state_dict()
+    info, given = read_bundle(folder)
+    own = model.state_dict()
     fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
     if not any(name in fitting for name, _ in model.named_parameters()):
         raise UserError(

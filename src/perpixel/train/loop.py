@@ -59,6 +59,8 @@ class Loop:
         self.images = recipe.batch_size * recipe.accumulate * a.num_processes  # a step
         self.steps_per_epoch = objective.samples / self.images
         self.began, self.clock_before = time.monotonic(), progress.clock
+        if objective.tally:
+            objective.tally.restore(progress.sums)
 
     def go(self) -> None:
         """Trains to the end.
@@ -88,6 +90,8 @@ class Loop:
 
     def save(self) -> None:
         """Writes a checkpoint to go on from, and the history."""
+        if self.objective.tally:
+            self.progress.sums = self.objective.tally.sums()
         if self.folder:
             self.folder.save(Checkpoint(self.state.tensors(), vars(self.progress)))
 
@@ -146,7 +150,8 @@ class Loop:
         self.report.step(p.step, max(of, p.step), f"loss {loss:.3f}  lr {lr:.1e}  {rate:.1f} images/s  {left} left")
         if self.length.row_due(p):
             stage = {"stage": self.objective.name} if self.objective.name else {}
-            row = p.add_row(epoch=round(self._epochs(), 4), lr=lr, images_per_second=round(rate, 2), **stage)
+            shares = self.objective.tally.columns() if self.objective.tally else {}
+            row = p.add_row(epoch=round(self._epochs(), 4), lr=lr, images_per_second=round(rate, 2), **stage, **shares)
             if self.recipe.trackers:
                 self.state.accelerator.log({k: v for k, v in row.items() if k != "step"}, step=row["step"])
 

@@ -1,7 +1,7 @@
 """What is learned. The loop knows steps, devices, checkpoints and time; an objective knows data, loss and figures."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -47,6 +47,19 @@ class Batch(Protocol):
     def names(self) -> tuple[str, ...]: ...
 
 
+class Tally(Protocol):
+    """What an objective sums up over the steps between two rows of the history."""
+
+    def sums(self) -> list[list[float]]:
+        """As they are, for a checkpoint."""
+
+    def restore(self, sums: Sequence[Sequence[float]]) -> None:
+        """Goes on from them."""
+
+    def columns(self) -> Mapping[str, float]:
+        """Columns of a row; it begins anew."""
+
+
 B = TypeVar("B", bound=Batch)
 P = TypeVar("P")
 
@@ -59,6 +72,7 @@ class Objective(Protocol[B, P]):
         network: what learns; `forward(*inputs(batch))` returns a dict of tensors.
         samples: how many make an epoch.
         judged: how many things `judge` looks at; 0 where there is nothing to judge by.
+        tally: what it sums up for the history, or None.
     """
 
     @property
@@ -69,6 +83,8 @@ class Objective(Protocol[B, P]):
     def samples(self) -> int: ...
     @property
     def judged(self) -> int: ...
+    @property
+    def tally(self) -> Tally | None: ...
 
     def batches(self, first: int, last: int, place: Place) -> Iterator[B]:
         """The batches `first` to `last` - 1 of this process, a pure function of the seed and their numbers."""
@@ -113,9 +129,11 @@ class Job:
         network: into which weights to start from go.
         stages: one after the other.
         lines: to tell the user before the first step.
+        data: what is known of the data, plain for JSON: the run's folder keeps it, so that going on needs no second look.
     """
 
     recipe: Recipe
     network: nn.Module
     stages: tuple[Stage, ...]
     lines: tuple[str, ...]
+    data: Mapping[str, Any] = field(default_factory=dict)

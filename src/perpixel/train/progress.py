@@ -27,6 +27,7 @@ class Progress:
         seconds: spent in steps, over all stages.
         clock: seconds spent in this stage, with evaluations.
         judged_at, row_at: what the clock showed at the last evaluation, and at the last row.
+        sums: of the objective's tally since the last row.
         budget, once: of a stage by the clock, its seconds in all, and what an evaluation was expected to take of them.
     """
 
@@ -42,6 +43,7 @@ class Progress:
     row_at: float = 0.0
     budget: float = 0.0
     once: float = 0.0
+    sums: list[list[float]] = field(default_factory=list)
     loss_sum: float = 0.0
     loss_count: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)

@@ -5,10 +5,30 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from perpixel.bundle.info import Options
+from perpixel.bundle.preprocessing import Mean, PredictScale, ShortSide, Std
 from perpixel.core.errors import UserError, nearest
 from perpixel.core.files import write_text
+from perpixel.core.networks import is_detector
+from perpixel.core.yaml import read_yaml
+from perpixel.train.ranges import (
+    Count,
+    Epochs,
+    Factor,
+    Minutes,
+    Place,
+    Positive,
+    Rate,
+    Scale,
+    Seed,
+    Share,
+    Side,
+    Sigma,
+    Steps,
+    Weight,
+)
 
 LENGTHS = ("epochs", "minutes", "steps")
 
@@ -23,7 +43,7 @@ class ModelPart(Part):
     """Which network: a name of `perpixel models` and its constructor's options."""
 
     name: str = "fast_scnn"
-    options: dict[str, Any] = {}
+    options: Options = {}
 
 
 class DataPart(Part):
@@ -36,23 +56,23 @@ class DataPart(Part):
     the network takes blue first, as Caffe's do (mean and std are then in that order).
     """
 
-    path: str = ""
+    path: Place = ""
     train_split: str = "train"
     val_split: str = "val"
-    crop: tuple[PositiveInt, PositiveInt] | None = None
-    short_side: PositiveInt | None = None
-    predict_scale: PositiveFloat = 1.0
-    scale: tuple[PositiveFloat, PositiveFloat] = (0.5, 2.0)
+    crop: tuple[Side, Side] | None = None
+    short_side: ShortSide | None = None
+    predict_scale: PredictScale = 1.0
+    scale: tuple[Scale, Scale] = (0.5, 2.0)
     max_class_share: float = Field(0.75, gt=0, le=1)
     flip: bool = True
     flip_vertical: bool = False
     rotate: float = Field(0.0, ge=0, le=180)
     jitter: float = Field(0.3, ge=0, lt=1)
-    elastic: float = Field(0.0, ge=0)
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
+    elastic: float = Field(0.0, ge=0, le=1e4)
+    mean: tuple[Mean, ...] | None = None
+    std: tuple[Std, ...] | None = None
     bgr: bool | None = None
-    workers: int | None = Field(None, ge=0)
+    workers: int | None = Field(None, ge=0, le=1024)
 
     @model_validator(mode="after")
     def _ordered(self) -> "DataPart":
@@ -72,12 +92,12 @@ class LossPart(Part):
     """
 
     terms: tuple[dict[str, Any], ...] = ({"name": "cross_entropy"},)
-    class_weights: str | tuple[float, ...] = "inverse_sqrt"
-    enet_constant: float = Field(1.02, gt=1)
+    class_weights: str | tuple[Weight, ...] = "inverse_sqrt"
+    enet_constant: float = Field(1.02, gt=1, le=1e6)
     logit_adjustment: float = Field(0.5, ge=0, le=2)
-    border_weights: tuple[float, float] | None = None
-    aux_weight: float = Field(0.4, ge=0)
-    presence_weight: float = Field(0.2, ge=0)
+    border_weights: tuple[Weight, Sigma] | None = None
+    aux_weight: Weight = 0.4
+    presence_weight: Weight = 0.2
 
 
 class OptimiserPart(Part):
@@ -91,18 +111,18 @@ class OptimiserPart(Part):
     """
 
     name: Literal["adamw", "adam", "sgd", "muon"] = "adamw"
-    lr: PositiveFloat = 1e-3
-    weight_decay: float = Field(1e-2, ge=0)
+    lr: Rate = 1e-3
+    weight_decay: Weight = 1e-2
     decay: Literal["matrices", "all"] = "matrices"
     momentum: float = Field(0.9, ge=0, lt=1)
-    head_lr: PositiveFloat = 1.0
-    bias_lr: PositiveFloat = 1.0
+    head_lr: Factor = 1.0
+    bias_lr: Factor = 1.0
     schedule: Literal["poly", "cosine", "one_cycle", "constant", "step"] = "poly"
-    power: PositiveFloat = 0.9
+    power: float = Field(0.9, gt=0, le=100)
     milestones: tuple[float, ...] = ()
     gamma: float = Field(0.1, gt=0, lt=1)
     warmup: float = Field(0.03, ge=0, lt=1)
-    clip_norm: PositiveFloat | None = 5.0
+    clip_norm: Positive | None = 5.0
     ema: float | None = Field(0.999, gt=0, lt=1)
 
     @model_validator(mode="after")
@@ -125,11 +145,32 @@ class DecoupledPart(Part):
     classifier_optimiser: of stage 1; the recipe's own is stage 2's.
     """
 
-    masks_per_class: PositiveInt = 10
-    image_labels: str | None = None
-    least_share: float = Field(0.0, ge=0, le=1)
-    classifier_steps: int | None = Field(10_000, ge=0)
+    masks_per_class: Count = 10
+    image_labels: Place | None = None
+    least_share: Share = 0.0
+    classifier_steps: int | None = Field(10_000, ge=0, le=10**9)
     classifier_optimiser: OptimiserPart = OptimiserPart(ema=None)
+
+
+class DetectionPart(Part):
+    """What a detector (`perpixel.detection`) needs beside the rest; `loss` of the recipe does not count for it.
+
+    classes: which classes of the masks are objects; None is all but "background", or but the first.
+    instances: the folder with masks of instances, such as SegmentationObject, or "cityscapes"; None: every connected region
+        of a class is an object.
+    least_pixels, least_side: smaller objects are difficult: neither learned from nor counted.
+    loss: options of `perpixel.detection.DetectionLoss` beside those of the network's paper, such as {ohem: false}.
+    least_score, iou, most: which boxes it gives (`perpixel.detection.choose`).
+    """
+
+    classes: tuple[str, ...] | None = None
+    instances: str | None = None
+    least_pixels: Count = 16
+    least_side: Count = 3
+    loss: dict[str, Any] = {}
+    least_score: float = Field(0.05, ge=0, lt=1)
+    iou: float = Field(0.5, gt=0, le=1)
+    most: Count = 300
 
 
 class Recipe(Part):
@@ -148,19 +189,20 @@ class Recipe(Part):
     loss: LossPart = LossPart()
     optimiser: OptimiserPart = OptimiserPart()
     decoupled: DecoupledPart | None = None
-    init: str | None = None
-    epochs: PositiveFloat | None = None
-    minutes: PositiveFloat | None = None
-    steps: PositiveInt | None = None
-    batch_size: PositiveInt = 8
-    accumulate: PositiveInt = 1
+    detection: DetectionPart | None = None
+    init: Place | None = None
+    epochs: Epochs | None = None
+    minutes: Minutes | None = None
+    steps: Steps | None = None
+    batch_size: Count = 8
+    accumulate: Count = 1
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     channels_last: bool = True
     compile: bool = False
-    evaluate_every: PositiveFloat | None = None
-    checkpoint_minutes: PositiveFloat = 5.0
+    evaluate_every: Epochs | None = None
+    checkpoint_minutes: Minutes = 5.0
     trackers: tuple[str, ...] = ()
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _one_length(self) -> "Recipe":
@@ -201,12 +243,8 @@ def load_recipe(file: str | Path) -> Recipe:
     Raises:
         UserError: no such file, not YAML, an unknown key (with the nearest right one) or a wrong value.
     """
-    file = Path(file)
-    try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{file}: cannot be read as a recipe ({str(error).splitlines()[0]})") from error
-    return parse(data or {}, str(file))
+    data = read_yaml(file)
+    return parse({} if data is None else data, str(file))
 
 
 def parse(data: Any, where: str) -> Recipe:
@@ -241,8 +279,10 @@ MODEL_DEFAULTS: dict[str, dict[str, Any]] = {
     "erfnet": _DEEP_AND_THIN,
 }
 """Where a network wants something else than the general defaults when no recipe is given."""
+DETECTOR_DEFAULTS: dict[str, Any] = {"detection": {}, "batch_size": 4, "optimiser.lr": 5e-4}
 
 
 def default_recipe(model: str) -> Recipe:
     """The recipe that `perpixel train --model NAME` starts from."""
-    return Recipe().changed({"model.name": model, **MODEL_DEFAULTS.get(model, {})})
+    defaults = DETECTOR_DEFAULTS if is_detector(model) else MODEL_DEFAULTS.get(model, {})
+    return Recipe().changed({"model.name": model, **defaults})

@@ -108,7 +108,8 @@ class _Run:
     def go(self, checkpoint: Checkpoint | None) -> Trained:
         with self.folder.claimed(), self.stop.listening():
             try:
-                job = make_job(self.recipe, Heeding(self.report, self.stop))
+                known = self.folder.data() if checkpoint else None
+                job = make_job(self.recipe, Heeding(self.report, self.stop), known)
                 for line in job.lines:
                     self.report.line(line)
                 if job.recipe.init and not checkpoint:
@@ -139,7 +140,7 @@ class _Run:
                 raise UserError(f"{self.folder.path}: {error}") from error
         length = self._length(stage, objective, state, progress)
         if index == 0 and progress.step == 0:
-            self.folder.open(self._settled(job, length, objective))
+            self.folder.open(self._settled(job, length, objective), job.data)
         loop = Loop(objective, stage.recipe, state, progress, length, self.folder, self.stop, self.report)
         if progress.step == 0:
             loop.save()  # so that an interrupt at any moment has something to go on from

@@ -2,32 +2,34 @@
 
 RUN/recipe.yaml        what is done, loadable
 RUN/environment.json   with what
+RUN/data.json          what is known of its data
 RUN/history.csv        a row every now and then
 RUN/last, previous     checkpoints
 RUN/best               the bundle
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from perpixel.core.errors import UserError
-from perpixel.core.files import write_text
+from perpixel.core.files import clean_leftovers, write_text
 from perpixel.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from perpixel.train.devices import environment
 from perpixel.train.progress import write_history
 from perpixel.train.recipe import Recipe, load_recipe
 
-LOCK = ".lock"
+LOCK, DATA = ".lock", "data.json"
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A folder that one training at a time may write to.
+    """A folder that one training at a time may write to; what a killed one left half-written there goes when it is claimed.
 
     Args:
         path: of the folder.
@@ -55,6 +57,8 @@ class RunFolder:
             raise UserError(
                 f"{self.path}: another training is at work in this folder; wait for it or give another by --out"
             ) from error
+        for folder in (self.path, self.path / "best", self.path / "classifier"):
+            clean_leftovers(folder)
         try:
             yield
         finally:
@@ -84,12 +88,26 @@ class RunFolder:
             raise UserError(f"{self.path}: no recipe.yaml; --resume takes the folder that a training run has made")
         return load_recipe(self.path / "recipe.yaml")
 
-    def open(self, recipe: Recipe) -> None:
-        """Writes the recipe and what it is done with."""
+    def data(self) -> Mapping[str, Any] | None:
+        """What the run knows of its data; None where it was made by a version that kept nothing.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        file = self.path / DATA
+        try:
+            return json.loads(file.read_text("utf-8")) if file.is_file() else None
+        except (OSError, ValueError, RecursionError) as error:
+            raise UserError(f"{file}: damaged; remove it to have the data measured again") from error
+
+    def open(self, recipe: Recipe, data: Mapping[str, Any] | None = None) -> None:
+        """Writes the recipe, what it is done with, and what is known of its data."""
         if self.writes:
             self.path.mkdir(parents=True, exist_ok=True)
             recipe.save(self.path / "recipe.yaml")
             write_text(self.path / "environment.json", json.dumps(environment(), indent=2) + "\n")
+            if data:
+                write_text(self.path / DATA, json.dumps(data) + "\n")
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Keeps a checkpoint, and the history that it holds."""

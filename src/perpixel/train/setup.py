@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,18 @@ import torch
 from torch import nn
 
 from perpixel.bundle import BundleInfo, Preprocessing
+from perpixel.bundle.network import build_network
 from perpixel.core.errors import UserError
 from perpixel.core.reporter import Reporter
+from perpixel.data.fingerprint import look
 from perpixel.data.folders import open_dataset
 from perpixel.data.loader import TrainingSet
+from perpixel.data.measured import identity
 from perpixel.data.samples import Dataset, Sample
-from perpixel.data.statistics import ClassCounts, count_classes, infer_taxonomy, measure_images
+from perpixel.data.statistics import ClassCounts
 from perpixel.data.transforms import Augmentation
 from perpixel.labels import Taxonomy
 from perpixel.losses import WeightedSum, build_loss, class_weights
-from perpixel.models import build
 from perpixel.train.initial import expected_pixels
 from perpixel.train.recipe import DataPart, Recipe
 
@@ -38,6 +40,8 @@ class Setup:
     model: nn.Module
     loss: WeightedSum
     weights: tuple[float, ...]
+    notes: tuple[str, ...] = ()
+    known: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def logit_bias(self) -> tuple[float, ...]:
@@ -60,7 +64,12 @@ class Setup:
             logit_bias=self.logit_bias,
             training=dict(training),
             metrics=dict(metrics),
-            data={"name": self.dataset.name, "licence": self.dataset.licence, "train_images": len(self.training_set)},
+            data={
+                "name": self.dataset.name,
+                "licence": self.dataset.licence,
+                "train_images": len(self.training_set),
+                "identity": identity(self.dataset),
+            },
         )
 
     def lines(self) -> list[str]:
@@ -73,6 +82,8 @@ class Setup:
         return [
             f"data      {self.dataset.name} ({self.dataset.layout}): {len(self.training_set)} train, {len(self.val)} val, "
             f"{self.taxonomy.num_classes} classes, {self.preprocessing.channels} channels",
+            *(f"left out  {note}" for note in self.dataset.notes),
+            *(f"data      {note}" for note in self.notes),
             f"model     {recipe.model.name}: {parameters:,} parameters; about {parameters * 16 / 2**20 + activations:,.0f} MB to train",
             f"sample    crop {data.crop[0]}x{data.crop[1]}, batch {recipe.batch_size}"
             + (f" x {recipe.accumulate} accumulated" if recipe.accumulate > 1 else ""),
@@ -84,24 +95,27 @@ class Setup:
         ]
 
 
-def set_up(recipe: Recipe, report: Reporter | None = None) -> Setup:
+def set_up(recipe: Recipe, report: Reporter | None = None, kept: Mapping[str, Any] | None = None) -> Setup:
     """Reads the data and builds everything that the recipe names.
+
+    Args:
+        recipe: what to do.
+        report: told how far reading is.
+        kept: `Setup.known` of the run that goes on; its data is then not measured again.
 
     Raises:
         UserError: the data, or a name or value in the recipe, cannot be used.
         Interrupted: `report` said so.
     """
     dataset = open_dataset(recipe.data.path)
-    train = dataset.split(recipe.data.train_split)
-    val = tuple(dataset.splits.get(recipe.data.val_split, ()))
-    taxonomy = dataset.taxonomy or infer_taxonomy([*train, *val])
-    counts = count_classes(train, taxonomy)
-    if not counts.labelled:
-        raise UserError(f"{dataset.root}: every pixel of the training masks is ignored; there is nothing to learn from")
-    found = measure_images(train, taxonomy)
+    looked = look(dataset, recipe.data.train_split, recipe.data.val_split, report, kept)
+    known = looked.facts
+    train, val = dataset.split(recipe.data.train_split), dataset.samples(recipe.data.val_split)
+    taxonomy, counts, found = known.taxonomy, known.counts, known.images
     init = recipe.init if recipe.data.mean is None else None
-    recipe = _resolved(recipe, *expected_pixels(init, recipe.model.name, found), found.median_size)
+    recipe = resolved(recipe, *expected_pixels(init, recipe.model.name, found), found.median_size)
     data = recipe.data
+    _refuse_other_channels(dataset, found.channels, data)
     preprocessing = Preprocessing(
         channels=found.channels,
         mean=data.mean or (),
@@ -109,28 +123,46 @@ def set_up(recipe: Recipe, report: Reporter | None = None) -> Setup:
         short_side=data.short_side,
         scale=data.predict_scale,
         bgr=bool(data.bgr),
+        dtype=found.dtype or None,  # type: ignore[arg-type]
+        value_range=found.value_range if found.dtype else None,
     )
     weights = class_weights(_rule(recipe), counts.pixels, counts.image_pixels, recipe.loss.enet_constant)
     torch.manual_seed(recipe.seed)
-    options = recipe.model.options
-    model = build(recipe.model.name, num_classes=taxonomy.num_classes, in_channels=found.channels, **options)
+    model = build_network(recipe.model.name, taxonomy.num_classes, found.channels, recipe.model.options)
     return Setup(
         recipe=recipe,
         dataset=dataset,
         taxonomy=taxonomy,
         preprocessing=preprocessing,
         training_set=TrainingSet(
-            train, taxonomy, augmentation(data), recipe.seed, found.channels, recipe.data.short_side
+            train,
+            taxonomy,
+            augmentation(data),
+            recipe.seed,
+            found.channels,
+            recipe.data.short_side,
+            preprocessing.mean_of_bands,
         ),
         val=val,
         counts=counts,
         model=model,
         loss=build_loss(recipe.loss.terms, weights, recipe.loss.aux_weight, recipe.loss.presence_weight),
         weights=tuple(float(w) for w in weights),
+        notes=known.notes,
+        known=looked.to_dict(),
     )
 
 
-def _resolved(
+def _refuse_other_channels(dataset: Dataset, channels: int, data: DataPart) -> None:
+    for key, values in (("mean", data.mean), ("std", data.std)):
+        if values and len(values) != channels:
+            raise UserError(
+                f"{dataset.root}: its images have {channels} channels, but data.{key} of the recipe is for {len(values)}: "
+                "the recipe was made for other images; leave it out to have it measured"
+            )
+
+
+def resolved(
     recipe: Recipe, mean: tuple[float, ...], std: tuple[float, ...], bgr: bool, size: tuple[int, int]
 ) -> Recipe:
     """The recipe with everything that it left open filled in, so that the copy in the run folder says it all."""

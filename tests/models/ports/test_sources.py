@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from perpixel.core.errors import UserError
 from perpixel.models.ports import FAMILIES, SOURCES, port, read_port
-from perpixel.models.ports.source import is_counter, their_names, unwrap
+from perpixel.models.ports.faults import their_names
+from perpixel.models.ports.source import Source, is_counter, unwrap
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests are no package
-from filling import shapes_in
+from filling import RECORDED, shapes_in
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -137,6 +138,87 @@ def test_faults_are_told_together_and_cut_short() -> None:
     assert said.endswith("of another shape: layer4.2.conv1.weight (1,), expected (512, 2048, 1, 1)")
 
 
+RECORDED_BY = {
+    "encnet": "zhanghang1989/PyTorch-Encoding",
+    "eromera": "Eromera/erfnet_pytorch",
+    "fyu": "fyu/drn",
+    "hrnet": "HRNet/HRNet-Semantic-Segmentation",
+    "huggingface": "huggingface/segformer",
+    "mseg": "mseg-dataset/mseg-semantic",
+    "pytorch": "wkentaro/pytorch-fcn",
+    "semseg": "hszhao/semseg",
+    "tramac": "Tramac/Fast-SCNN-pytorch",
+    "vainf": "VainF/DeepLabV3Plus-Pytorch",
+}
+"""How the names of a source's recordings begin."""
+UNUSED = {
+    "fc.weight",
+    "fc.bias",
+    "classifier.weight",
+    "classifier.bias",
+    "classifier.linear.weight",
+    "classifier.linear.bias",
+}
+"""A classifier's last layer, which nothing here needs."""
+
+
+class Watched(dict[str, Tensor]):
+    """A state dict that remembers which of its keys were looked for by name."""
+
+    def __init__(self, state: dict[str, Tensor]) -> None:
+        super().__init__(state)
+        self.asked: set[str] = set()
+
+    def __contains__(self, key: object) -> bool:
+        self.asked.add(str(key))
+        return super().__contains__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.asked.add(key)
+        return super().get(key, default)
+
+
+def hard_keys(origin: Source, state: dict[str, Tensor], network: str | None) -> list[str]:
+    """Keys that a source looks for by name, the first, and those like which there is no other, numbers aside."""
+    watched = Watched(state)
+    origin.read(watched, network)
+    kinds = [re.sub(r"\d+", "#", key) for key in state]
+    hard = watched.asked | {key for key, kind in zip(state, kinds, strict=True) if kinds.count(kind) == 1}
+    return [key for i, key in enumerate(state) if (key in hard or i == 0) and key not in UNUSED and not is_counter(key)]
+
+
+def is_named(origin: Source, state: dict[str, Tensor], network: str | None, key: str) -> bool:
+    """Whether a state dict without that key is refused by its name, or still taken for the same network, and then so."""
+    rest, whole = {k: tensor for k, tensor in state.items() if k != key}, origin.read(state, network)
+    try:
+        reading = origin.read(rest, network)
+    except UserError as error:
+        return f'it has no "{key}", but ' in str(error)
+    same = (reading.network, reading.options, reading.num_classes) == (whole.network, whole.options, whole.num_classes)
+    return same and their_names([whole.rename(key)], rest, reading.rename, reading.single) == [key]
+
+
+RECORDINGS = sorted(file.stem for file in RECORDED.glob("*.npz"))
+OTHERS = [name for name in SAMPLES if name not in RECORDED_BY.values()]
+
+
+@pytest.mark.parametrize("name", [*RECORDINGS, *OTHERS])
+def test_any_missing_key_is_named_as_its_file_names_it(name: str) -> None:
+    if name in OTHERS:
+        shapes, told = SAMPLES[name]
+        origin, state, network = SOURCES[name], meta(shapes()), told.get("network")
+    else:
+        origin, state, network = SOURCES[RECORDED_BY[name.partition("_")[0]]], meta(shapes_in(name)), None
+    tried = hard_keys(origin, state, network)
+    assert [key for key in tried if not is_named(origin, state, network, key)] == []
+    assert len(tried) >= 1
+
+
+def test_every_recording_was_tried() -> None:
+    assert {name.partition("_")[0] for name in RECORDINGS} == set(RECORDED_BY)
+    assert {*RECORDED_BY.values(), *OTHERS} == set(SOURCES)
+
+
 def test_what_cannot_be_told_keeps_our_name() -> None:
     assert their_names(["somewhere.else"], {"a.0.weight": torch.empty(0)}, lambda key: key) == ["somewhere.else"]
 
@@ -193,3 +275,23 @@ def test_a_network_may_be_asked_for_by_its_former_name() -> None:
     state = meta(shapes_of(lambda: torchvision.models.resnet50(weights=None)))
     with torch.device("meta"):
         assert read_port("torchvision/resnet", state, 2, "fcn").reading.network == "fcn_resnet"
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("source", SAMPLES)
+def test_images_of_other_channels_have_as_many_means(source: str, channels: int) -> None:
+    """The first convolution, the only one of 3 channels, says it; beside a pooled image (ERFNet's) it gives out the rest."""
+    shapes, told = SAMPLES[source]
+    state = dict(shapes())
+    first = [key for key, shape in state.items() if len(shape) == 4 and shape[1] == 3]
+    assert len(first) == 1
+    rows, _, *kernel = state[first[0]]
+    if rows == 13:
+        rows = 16 - channels
+        state[first[0].replace("weight", "bias")] = (rows,)
+    state[first[0]] = (rows, channels, *kernel)
+    with torch.device("meta"):
+        found = read_port(source, meta(state), **told)
+    assert found.reading.in_channels == channels
+    assert len(found.pixels.mean) == len(found.pixels.std) == channels
+    assert any(f"each of these {channels} gets their average" in note for note in found.notes)

@@ -251,7 +251,7 @@ def test_a_whole_run_leaves_what_every_run_leaves(data: Path, more: Path, tmp_pa
     done = train(recipe, tmp_path / "run", told)
     assert done.steps == 5
     assert "7 images with classes, 2 of them with masks" in told.lines[0]
-    names = {"recipe.yaml", "environment.json", "history.csv", "last", "previous", "classifier", "best"}
+    names = {"recipe.yaml", "environment.json", "history.csv", "last", "previous", "classifier", "best", "data.json"}
     assert {p.name for p in (tmp_path / "run").iterdir()} == names
     with open(tmp_path / "run/history.csv") as file:
         rows = list(csv.DictReader(file))

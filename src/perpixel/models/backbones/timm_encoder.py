@@ -19,7 +19,8 @@ class TimmEncoder(nn.Module):
     `extend` pads an image to `min_size` and to a multiple of the finest stride, which patch embeddings need; the
     network calls it first, so that it can cut its logits to the image.
 
-    With an `output_stride` of 8 or 16 the strides beyond it turn into dilation, in the encoders that can do that.
+    With an `output_stride` of 8 or 16 the strides beyond it turn into dilation, in the encoders that can do that. Of a
+    stride that `strides` has n times, the n deepest stages are returned, as R-FCN takes the last two.
 
     `name` is any of `timm.list_models()`, with or without a weight tag ("resnet50.a1_in1k"). Weights are downloaded, or
     found in the local cache, only with `pretrained=True`.
@@ -39,7 +40,10 @@ class TimmEncoder(nn.Module):
         super().__init__()
         check_name(name)
         self.encoder = create_encoder(name, in_channels, pretrained, output_stride)
-        self.indices = stage_indices(name, self.encoder.feature_info.reduction(), strides)
+        reductions = self.encoder.feature_info.reduction()
+        self.indices = stage_indices(name, reductions, strides)
+        if (needed := max(self.indices) + 1) < len(reductions):  # what lies deeper is neither computed nor kept
+            self.encoder = create_encoder(name, in_channels, pretrained, output_stride, needed)
         self.channels = tuple(self.encoder.feature_info.channels()[i] for i in self.indices)
         self.strides = tuple(strides)
         self.min_size = 2 * max(strides)
@@ -63,12 +67,17 @@ def check_name(name: str) -> None:
         raise UserError(f'timm has no encoder "{name}".{hint}')
 
 
-def create_encoder(name: str, in_channels: int, pretrained: bool, output_stride: int = 32) -> Any:
-    """timm's feature extractor; raises `UserError` where it has none, or cannot get the weights."""
+def create_encoder(
+    name: str, in_channels: int, pretrained: bool, output_stride: int = 32, stages: int | None = None
+) -> Any:
+    """timm's feature extractor, of the first stages only or of all; raises `UserError` where it has none, or cannot get
+    the weights."""
     # Swin refuses every size but that of its weights unless told otherwise; no other family knows the argument.
     extra: dict[str, Any] = {"strict_img_size": False} if name.startswith("swin") else {}
     if output_stride != 32:  # the argument is refused, even with 32, by most encoders that cannot be dilated
         extra["output_stride"] = output_stride
+    if stages is not None:
+        extra["out_indices"] = tuple(range(stages))
     try:
         if pretrained:
             extra["pretrained_cfg_overlay"] = weights_of(name)
@@ -91,11 +100,17 @@ def create_encoder(name: str, in_channels: int, pretrained: bool, output_stride:
 
 
 def stage_indices(name: str, reductions: list[int], strides: tuple[int, ...]) -> tuple[int, ...]:
-    """For each stride asked for, the deepest stage that has it; raises `UserError` where there is none."""
-    missing = [stride for stride in strides if stride not in reductions]
-    if missing:
-        raise UserError(
-            f"This network needs stages of stride {', '.join(map(str, strides))}; {name} has "
-            f"{', '.join(map(str, reductions))}. Choose another encoder, such as resnet50 or convnext_tiny."
-        )
-    return tuple(max(i for i, reduction in enumerate(reductions) if reduction == stride) for stride in strides)
+    """For each stride asked for, the deepest stage that has it, or for n times the same the n deepest, in their order.
+
+    Raises `UserError` where there are fewer.
+    """
+    found: dict[int, list[int]] = {}
+    for stride in dict.fromkeys(strides):
+        count = strides.count(stride)
+        found[stride] = [i for i, reduction in enumerate(reductions) if reduction == stride][-count:]
+        if len(found[stride]) < count:
+            raise UserError(
+                f"This network needs stages of stride {', '.join(map(str, strides))}; {name} has "
+                f"{', '.join(map(str, reductions))}. Choose another encoder, such as resnet50 or convnext_tiny."
+            )
+    return tuple(found[stride].pop(0) for stride in strides)

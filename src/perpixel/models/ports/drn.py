@@ -5,11 +5,11 @@ Their segmentation network holds the classifier's parts in a list, so that its k
 
 import re
 
-from torch import Tensor, nn
+from torch import nn
 
 from perpixel.core.errors import UserError
 from perpixel.models.backbones.drn import ARCHITECTURES, DRNClassifier
-from perpixel.models.ports.source import RESIDUAL, Pixels, Reading, Source, State, count, renamed, weight
+from perpixel.models.ports.source import IMAGENET, RESIDUAL, Pixels, Reading, Source, State, count, has, renamed, weight
 
 WHAT = "fyu/drn"
 LISTED = {
@@ -18,15 +18,22 @@ LISTED = {
     "d": tuple(f"layer{i}" for i in range(9)),
 }
 """What `base.0`, `base.1` and so on are in their segmentation networks."""
+FIRST = {
+    "a": ("base.0.weight", "conv1.weight"),
+    "c": ("base.0.weight", "conv1.weight"),
+    "d": ("base.0.0.weight", "layer0.0.weight"),
+}
+"""The first convolution of a segmentation network, and of a classifier."""
 
 
 def read(state: State, network: str | None) -> Reading:
     """Which of the networks it is, from its keys and how many blocks they have."""
-    segments = "seg.weight" in state
+    segments = has(state, "base.")
     kind = kind_of(state, segments)
+    first = weight(state, FIRST[kind][0 if segments else 1], WHAT)
     named = {name_in_classifier(key, kind) if segments else key: tensor for key, tensor in state.items()}
     name = architecture(named, kind)
-    head: Tensor | None = state["seg.weight"] if segments else state.get("fc.weight")
+    head = weight(state, "seg.weight", WHAT) if segments else state.get("fc.weight")
     classes = None if head is None else int(head.shape[0])
 
     def classifier(num_classes: int, in_channels: int) -> nn.Module:
@@ -46,20 +53,17 @@ def read(state: State, network: str | None) -> Reading:
         heads=("score.", "upsample.") if segments else ("fc.", "score.", "upsample."),
         reshape=("fc.",),
         build=None if segments else classifier,
+        in_channels=int(first.shape[1]),
+        single=("up.weight",),
+        pixels=None if segments else IMAGENET,
     )
 
 
 def kind_of(state: State, segments: bool) -> str:
     """a, c or d, by what stands at the beginning."""
-    if segments:
-        if "base.0.0.weight" in state:
-            return "d"
-        weight(state, "base.0.weight", WHAT)
-        return "a" if "base.3.0.conv1.weight" not in state else "c"
-    if "layer0.0.weight" in state:
+    if count(state, "base.0.#.") or has(state, "layer0."):
         return "d"
-    weight(state, "conv1.weight", WHAT)
-    return "c" if "layer8.0.conv1.weight" in state else "a"
+    return "c" if has(state, "base.3." if segments else "layer8.") else "a"
 
 
 def name_in_classifier(key: str, kind: str) -> str:
@@ -72,7 +76,7 @@ def name_in_classifier(key: str, kind: str) -> str:
 
 def architecture(state: State, kind: str) -> str:
     """The name in `ARCHITECTURES` whose counts of blocks these are."""
-    bottleneck = "layer3.0.conv3.weight" in state
+    bottleneck = has(state, "layer3.0.conv3.", "layer3.0.bn3.")
     levels = 4 if kind == "a" else 8
     counts = tuple(count(state, f"layer{i}.#.") for i in range(1, levels + 1))
     if kind == "d":  # three modules a convolution, of which the ReLU has no weights

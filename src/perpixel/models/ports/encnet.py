@@ -2,7 +2,7 @@
 
 from perpixel.core.errors import UserError
 from perpixel.models.ports.semseg import depth_of
-from perpixel.models.ports.source import RESIDUAL, Reading, Rule, Source, State, count, renamed, weight
+from perpixel.models.ports.source import RESIDUAL, Reading, Rule, Source, State, count, has, renamed, weight
 
 WHAT = "zhanghang1989/PyTorch-Encoding"
 RULES: tuple[Rule, ...] = (
@@ -29,20 +29,20 @@ RULES: tuple[Rule, ...] = (
 
 def read(state: State, network: str | None) -> Reading:
     """An EncNet of the depth, the classes and the heads that it has."""
-    if not any(key.startswith("head.encmodule.") for key in state):
+    if not has(state, "head.encmodule."):
         raise UserError(
             f"these are no weights of an EncNet of {WHAT} (no head.encmodule): only its EncNets can be taken"
         )
-    stem = state.get("pretrained.conv1.0.weight")
-    if stem is None or stem.shape[0] != 64 or "pretrained.layer1.0.conv2.weight" not in state:
+    stem = weight(state, "pretrained.conv1.0.weight", WHAT) if count(state, "pretrained.conv1.#.") else None
+    if stem is None or stem.shape[0] != 64 or has(state, "pretrained.layer1.0.conv2.conv."):
         raise UserError(
             f"this EncNet of {WHAT} has another backbone than those that can be taken: resnet50s, resnet101s, resnet152s"
         )
     options = {
         "depth": depth_of(tuple(count(state, f"pretrained.layer{i}.#.") for i in range(1, 5)), WHAT),
-        "aux": "auxlayer.conv5.4.weight" in state,
-        "presence": "head.encmodule.selayer.weight" in state,
-        "lateral": "head.fusion.0.weight" in state,
+        "aux": has(state, "auxlayer."),
+        "presence": has(state, "head.encmodule.selayer."),
+        "lateral": has(state, "head.connect.", "head.fusion."),
         "codewords": int(weight(state, "head.encmodule.encoding.3.codewords", WHAT).shape[0]),
     }
     return Reading(
@@ -53,6 +53,7 @@ def read(state: State, network: str | None) -> Reading:
         heads=("score.", "presence.", "auxiliary.2."),
         unused=("pretrained.fc.",),
         in_channels=int(stem.shape[1]),
+        single=("head.fusion.0.weight", "auxlayer.conv5.4.weight"),
     )
 
 

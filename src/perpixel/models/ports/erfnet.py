@@ -1,7 +1,7 @@
 """Eromera/erfnet_pytorch: ERFNet with the encoder's own head, and the encoder that they train on ImageNet."""
 
 from perpixel.core.errors import UserError
-from perpixel.models.ports.source import UNIT, Reading, Rule, Source, State, renamed, weight
+from perpixel.models.ports.source import IMAGENET, UNIT, Reading, Rule, Source, State, has, renamed, weight
 
 WHAT = "Eromera/erfnet_pytorch"
 CLASSIFIER = "features.encoder."
@@ -24,15 +24,31 @@ RULES: tuple[Rule, ...] = (
 
 def read(state: State, network: str | None) -> Reading:
     """The whole network, or the classifier's encoder with a fresh decoder behind it."""
-    if any(key.startswith(CLASSIFIER) for key in state):
-        return Reading("erfnet", {}, None, rename, heads=("decoder.", "encoder_score."), unused=("classifier.",))
+    if has(state, CLASSIFIER):
+        first = weight(state, f"{CLASSIFIER}initial_block.conv.weight", WHAT)
+        return Reading(
+            "erfnet",
+            {},
+            None,
+            rename,
+            heads=("decoder.", "encoder_score."),
+            unused=("classifier.",),
+            in_channels=int(first.shape[1]),
+            pixels=IMAGENET,
+        )
     score = weight(state, "decoder.output_conv.weight", WHAT)  # in, out, 2, 2: a transposed convolution
     if not any(".bn" in key for key in state):
         raise UserError(
             f"these weights of {WHAT} have their batch norms folded into the convolutions; use those before"
         )
-    aux = "encoder.output_conv.weight" in state
-    return Reading("erfnet", {"aux": aux}, int(score.shape[1]), rename, heads=("decoder.6.", "encoder_score."))
+    return Reading(
+        "erfnet",
+        {"aux": has(state, "encoder.output_conv.")},
+        int(score.shape[1]),
+        rename,
+        heads=("decoder.6.", "encoder_score."),
+        in_channels=int(weight(state, "encoder.initial_block.conv.weight", WHAT).shape[1]),
+    )
 
 
 def rename(key: str) -> str:
@@ -45,4 +61,5 @@ SOURCE = Source(
     read=read,
     pixels=UNIT,
     classes={19: "cityscapes"},
+    void={20: 19},
 )

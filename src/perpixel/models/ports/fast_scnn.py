@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from perpixel.models.ports.source import Reading, Rule, Source, State, renamed, weight
+from perpixel.models.ports.source import Reading, Rule, Source, State, has, renamed, weight
 
 WHAT = "Tramac/Fast-SCNN-pytorch"
 OPTIONS: dict[str, Any] = {
@@ -41,7 +41,7 @@ def read(state: State, network: str | None) -> Reading:
     """With the auxiliary head where the weights have one."""
     first = weight(state, "learning_to_downsample.conv.conv.0.weight", WHAT)
     score = weight(state, "classifier.conv.1.weight", WHAT)
-    options = OPTIONS | {"aux": "auxlayer.4.weight" in state}
+    options = OPTIONS | {"aux": has(state, "auxlayer.")}
     heads = ("classifier.score.", "auxiliary.score.")
     return Reading("fast_scnn", options, int(score.shape[0]), rename, heads=heads, in_channels=int(first.shape[1]))
 

@@ -7,7 +7,7 @@ in the configuration of each training, and is `align_corners` here.
 from dataclasses import replace
 
 from perpixel.core.errors import UserError
-from perpixel.models.ports.source import RESIDUAL, Reading, Rule, Source, State, count, renamed, weight
+from perpixel.models.ports.source import RESIDUAL, Reading, Rule, Source, State, count, has, renamed, weight
 
 WHAT = "HRNet/HRNet-Semantic-Segmentation"
 MSEG = "mseg-dataset/mseg-semantic"
@@ -50,7 +50,7 @@ def read(state: State, network: str | None) -> Reading:
 
 def read_mseg(state: State, network: str | None) -> Reading:
     """MSeg's, whose last resize alone has aligned corners."""
-    if "layer0.0.weight" in state:
+    if has(state, "layer0."):
         raise UserError(f"these are the weights of {MSEG}'s PSPNet; of that source only its HRNet-W48 can be taken")
     return with_options(anatomy(state, MSEG), {"align_logits": True})
 
@@ -58,7 +58,7 @@ def read_mseg(state: State, network: str | None) -> Reading:
 def anatomy(state: State, what: str) -> Reading:
     """Which network of either source it is."""
     state = {key.removeprefix("model."): tensor for key, tensor in state.items()}
-    if any(key.startswith(OCR) for key in state):
+    if has(state, *OCR):
         raise UserError(
             f"these are the weights of {what}'s HRNet with OCR, a network that is not here; HRNet's can be taken"
         )
@@ -68,7 +68,7 @@ def anatomy(state: State, what: str) -> Reading:
     found = (width, first, modules, count(state, "stage2.0.branches.0.#."))
     if found not in NETWORKS:
         raise UserError(f"this is none of {what}'s networks: {width} channels, {modules} modules of {found[3]} blocks")
-    score = state.get("last_layer.3.weight")
+    score = weight(state, "last_layer.3.weight", what) if has(state, "last_layer.") else None
     return Reading(
         NETWORKS[found],
         {},

@@ -7,7 +7,7 @@ FCN-8s unless `network="fcn8s_at_once"` is asked for.
 import re
 
 from perpixel.core.errors import UserError
-from perpixel.models.ports.source import Pixels, Reading, Source, State, renamed, weight
+from perpixel.models.ports.source import Pixels, Reading, Source, State, has, renamed, weight
 
 WHAT = "wkentaro/pytorch-fcn"
 STAGE = (r"^conv(\d)_", lambda match: f"stages.{int(match.group(1)) - 1}.{match.group(0)}")
@@ -17,27 +17,25 @@ SKIPS = (
     (r"^upscore_pool4\.", "skip3.upscore."),
     (r"^upscore(16|8)\.", "upscore."),
 )
-BY_UPSAMPLING = {"upscore": "fcn32s", "upscore16": "fcn16s", "upscore8": "fcn8s"}
-"""The network whose last upsampling is so called."""
+BY_NETWORK = {"fcn32s": "upscore.weight", "fcn16s": "upscore16.weight", "fcn8s": "upscore8.weight"}
+"""The last upsampling of each network."""
 
 
 def read(state: State, network: str | None) -> Reading:
-    """Which network it is, by its last upsampling."""
+    """Which network it is, by its skips."""
     scores = weight(state, "score_fr.weight", WHAT)
-    found = [name for key, name in BY_UPSAMPLING.items() if f"{key}.weight" in state]
-    if len(found) != 1:
-        keys = ", ".join(f"{key}.weight" for key in BY_UPSAMPLING)
-        raise UserError(f"this is no state dict of {WHAT}: of {keys} it must have one, and has {len(found)}")
-    fits = {found[0], "fcn8s_at_once"} if found[0] == "fcn8s" else {found[0]}
+    found = "fcn8s" if has(state, "score_pool3.") else "fcn16s" if has(state, "score_pool4.") else "fcn32s"
+    fits = {found, "fcn8s_at_once"} if found == "fcn8s" else {found}
     if network is not None and network not in fits:
-        raise UserError(f"these weights of {WHAT} are those of {found[0]}, not of {network}")
+        raise UserError(f"these weights of {WHAT} are those of {found}, not of {network}")
     return Reading(
-        network or found[0],
+        network or found,
         {},
         int(scores.shape[0]),
         rename,
         heads=("score_fr.", "skip4.", "skip3.", "upscore."),
         in_channels=int(weight(state, "conv1_1.weight", WHAT).shape[1]),
+        single=("upscore2.weight", "upscore_pool4.weight", BY_NETWORK[found]),
     )
 
 

@@ -13,7 +13,7 @@ from perpixel.core.errors import UserError
 from perpixel.models.backbones.dilated_resnet import BLOCKS
 from perpixel.models.backbones.drn import ARCHITECTURES
 from perpixel.models.deformable_deeplab import DEFORMABLE
-from perpixel.models.ports.source import RESIDUAL, Reading, Source, State, count, renamed, weight
+from perpixel.models.ports.source import RESIDUAL, Reading, Source, State, count, has, renamed, weight
 
 Counts = tuple[int, ...]
 BASIC: dict[int, Counts] = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
@@ -58,7 +58,7 @@ def read(state: State, network: str | None, what: str) -> Reading:
     """Where a ResNet's weights go in the network asked for."""
     assert network is not None
     trunk = TRUNKS[network]
-    deep = "conv1.0.weight" in state
+    deep = bool(count(state, "conv1.#."))
     first = weight(state, "conv1.0.weight" if deep else "conv1.weight", what)
     check_shortcuts(state, what)
     check_stem(network, trunk, deep, what)
@@ -97,7 +97,7 @@ def check_stem(network: str, trunk: Trunk, deep: bool, what: str) -> None:
 
 def depth_of(state: State, network: str, trunk: Trunk, what: str) -> int:
     """The depth of the ResNet; raises `UserError` where the network has another, or none such is known."""
-    bottleneck = "layer1.0.conv3.weight" in state
+    bottleneck = has(state, "layer1.0.conv3.", "layer1.0.bn3.")
     found = tuple(count(state, f"layer{i}.#.") for i in range(1, 5))
     depths = {counts: depth for depth, counts in (BLOCKS if bottleneck else BASIC).items()}
     if found not in depths:

@@ -8,7 +8,7 @@ import re
 
 from perpixel.core.errors import UserError
 from perpixel.models.backbones.mit import VARIANTS
-from perpixel.models.ports.source import Reading, Rule, Source, State, count, renamed, weight
+from perpixel.models.ports.source import Reading, Rule, Source, State, count, has, renamed, weight
 
 WHAT = "Hugging Face's SegFormer"
 VERSION_4: tuple[Rule, ...] = (
@@ -52,9 +52,10 @@ VERSION_5: tuple[Rule, ...] = (
 def read(state: State, network: str | None) -> Reading:
     """The whole network, or a classifier's encoder, for a fresh head."""
     named = {renamed(key, VERSION_4): tensor for key, tensor in state.items()}
-    stem = weight(named, "segformer.stages.0.patch_embeddings.proj.weight", WHAT)
+    first = "encoder.patch_embeddings.0" if has(state, "segformer.encoder.") else "stages.0.patch_embeddings"
+    stem = weight(state, f"segformer.{first}.proj.weight", WHAT)
     depths = tuple(count(named, f"segformer.stages.{i}.blocks.#.") for i in range(4))
-    scores = named.get("decode_head.classifier.weight")
+    scores = weight(state, "decode_head.classifier.weight", WHAT) if has(state, "decode_head.") else None
 
     def rename(key: str) -> str:
         key = renamed(renamed(key, VERSION_4), VERSION_5)
@@ -68,6 +69,7 @@ def read(state: State, network: str | None) -> Reading:
         heads=("head.",) if scores is None else ("head.classify.",),
         unused=("classifier.",),
         in_channels=int(stem.shape[1]),
+        single=("decode_head.linear_fuse.weight",),
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from perpixel.core.errors import UserError
 from perpixel.models.backbones.dilated_resnet import BLOCKS
-from perpixel.models.ports.source import RESIDUAL, Reading, Source, State, count, renamed, weight
+from perpixel.models.ports.source import RESIDUAL, Reading, Source, State, count, has, renamed, weight
 
 WHAT = "hszhao/semseg"
 RULES = (
@@ -24,15 +24,15 @@ RULES = (
 
 def read(state: State, network: str | None) -> Reading:
     """A PSPNet of the depth and the classes that it has."""
-    if any(key.startswith("psa.") for key in state):
+    if has(state, "psa."):
         raise UserError(f"these are the weights of {WHAT}'s PSANet, a network that is not here; PSPNet's can be taken")
     scores = weight(state, "cls.4.weight", WHAT)
-    if "ppm.features.0.1.weight" not in state:
-        raise UserError(f"this is no PSPNet of {WHAT}: it has no pyramid pooling (ppm.features.0.1.weight)")
+    if not has(state, "ppm."):
+        raise UserError(f"this is no PSPNet of {WHAT}: it has no pyramid pooling (ppm)")
     depth = depth_of(tuple(count(state, f"layer{i}.#.") for i in range(1, 5)), WHAT)
     return Reading(
         "pspnet",
-        {"depth": depth, "aux": "aux.4.weight" in state},
+        {"depth": depth, "aux": has(state, "aux.")},
         int(scores.shape[0]),
         lambda key: renamed(key, RULES),
         heads=("head.2.", "auxiliary.2."),

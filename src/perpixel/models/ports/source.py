@@ -5,18 +5,17 @@ network of ours that is, with which options and for how many classes, and what e
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from perpixel.core.errors import UserError
+from perpixel.models.ports.faults import refuse, shown, their_names
 
 State = Mapping[str, Tensor]
-SHOWN = 6
-"""How many keys an error lists before it says "and n more"."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,16 @@ class Pixels:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     bgr: bool = False
+
+    def for_channels(self, channels: int) -> "Pixels":
+        """The same for 3 channels. Of others a source says nothing: each gets the average of the three.
+
+        >>> Pixels((0.25, 0.5, 0.75), (0.25, 0.25, 0.25), bgr=True).for_channels(2)
+        Pixels(mean=(0.5, 0.5), std=(0.25, 0.25), bgr=False)
+        """
+        if channels == 3:
+            return self
+        return Pixels((sum(self.mean) / 3,) * channels, (sum(self.std) / 3,) * channels)
 
 
 IMAGENET = Pixels((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -53,6 +62,8 @@ class Reading:
         in_channels: of the first convolution.
         convert: called with (our key, tensor) for numbers that are laid out in another order there.
         prepare: called with the whole state dict first, where several of its tensors become one of ours.
+        single: keys of the source like which it has no other: names for an error that says that they are missing.
+        pixels: what these weights were trained on, where that is not what the source's networks are.
     """
 
     network: str
@@ -66,6 +77,8 @@ class Reading:
     in_channels: int = 3
     convert: Callable[[str, Tensor], Tensor] | None = None
     prepare: Callable[[State], State] | None = None
+    single: tuple[str, ...] = ()
+    pixels: Pixels | None = None
 
 
 @dataclass(frozen=True)
@@ -73,8 +86,9 @@ class Source:
     """Somebody's code. `read` is called with a state dict and the name of the network asked for, or None.
 
     `about` is a line for lists; `pixels` what its networks were trained on; `networks` the names that may be asked for,
-    empty where the weights decide; `classes` names a known taxonomy for a number of classes. `decides` says that `read`
-    chooses where no network is asked for.
+    empty where the weights decide; `classes` names a known taxonomy for a number of classes; `void` says for a number of
+    classes which one of them is what is not labelled, beside those of a known taxonomy. `decides` says that `read` chooses
+    where no network is asked for.
     """
 
     about: str
@@ -82,6 +96,7 @@ class Source:
     pixels: Pixels = IMAGENET
     networks: tuple[str, ...] = ()
     classes: Mapping[int, str] = field(default_factory=dict)
+    void: Mapping[int, int] = field(default_factory=dict)
     decides: bool = False
 
 
@@ -108,8 +123,10 @@ def unwrap(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     return state
 
 
-def translate(state: State, reading: Reading, model: nn.Module, keep_heads: bool) -> dict[str, Tensor]:
-    """The source's tensors under our names, complete for `model`.
+def translate(
+    state: State, reading: Reading, model: nn.Module, keep_heads: bool, without: int | None = None
+) -> dict[str, Tensor]:
+    """The source's tensors under our names, complete for `model`; the heads' without the class of that number.
 
     Raises:
         UserError: a key is left over, missing, or of another shape; all are listed.
@@ -129,6 +146,8 @@ def translate(state: State, reading: Reading, model: nn.Module, keep_heads: bool
             extra.append(key)
             continue
         tensor = reading.convert(name, tensor) if reading.convert else tensor
+        if without is not None and name.startswith(reading.heads):
+            tensor = cut(tensor, own[name], without)
         reshaped = name.startswith(reading.reshape) and rows(tensor) == rows(own[name])
         found[name] = tensor.reshape(own[name].shape) if reshaped else tensor
         source_key[name] = key
@@ -139,8 +158,16 @@ def translate(state: State, reading: Reading, model: nn.Module, keep_heads: bool
         for k, t in found.items()
         if t.shape != own[k].shape
     ]
-    refuse(f"a {reading.network} from there", their_names(missing, state, reading.rename), extra, wrong)
+    refuse(f"a {reading.network} from there", their_names(missing, state, reading.rename, reading.single), extra, wrong)
     return {k: found.get(k, own[k]) for k in own}
+
+
+def cut(tensor: Tensor, own: Tensor, index: int) -> Tensor:
+    """`tensor` without one index of the axis along which `own` is shorter by one; as it is where there is no such axis."""
+    for axis, (theirs, ours) in enumerate(zip(tensor.shape, own.shape, strict=False)):
+        if theirs == ours + 1:
+            return torch.cat([tensor.narrow(axis, 0, index), tensor.narrow(axis, index + 1, ours - index)], dim=axis)
+    return tensor
 
 
 def rows(tensor: Tensor) -> tuple[tuple[int, ...], int]:
@@ -148,59 +175,14 @@ def rows(tensor: Tensor) -> tuple[tuple[int, ...], int]:
     return tuple(tensor.shape[:1]), tensor.numel()
 
 
-def refuse(what: str, missing: list[str], extra: list[str], wrong: list[str]) -> None:
-    """Raise `UserError` with the keys at fault, unless there are none."""
-    faults = [("missing", missing), ("unknown", extra), ("of another shape", wrong)]
-    if any(keys for _, keys in faults):
-        said = "; ".join(f"{kind}: {shown(keys)}" for kind, keys in faults if keys)
-        raise UserError(f"these are not the weights of {what}: {said}")
-
-
-def their_names(keys: list[str], state: State, rename: Callable[[str], str]) -> list[str]:
-    """Keys of ours that the source's state dict lacks, as the source would call them; ours where that cannot be told.
-
-    >>> their_names(["stage.3.bias"], {"layer2.bias": 0, "layer3.weight": 0}, lambda k: k.replace("layer", "stage."))
-    ['layer3.bias']
-    """
-    wanted = set(keys[:SHOWN])
-    names: dict[str, str] = {}
-    for guess in guesses(state) if wanted else ():
-        with suppress(IndexError, KeyError, ValueError):  # `rename` may trip over a key that nobody has
-            name = rename(guess)
-            if name in wanted and guess not in state:
-                names.setdefault(name, guess)
-        if len(names) == len(wanted):
-            break
-    return [names.get(key, key) for key in keys]
-
-
-def guesses(state: Iterable[str]) -> Iterator[str]:
-    """Keys like those of a state dict, but for the last part, the beginning, or one number."""
-    highest = max((int(number) for key in state for number in re.findall(r"\d+", key)), default=0)
-    for key in state:
-        parts = key.split(".")
-        yield from (".".join([*parts[:-1], leaf]) for leaf in ("weight", "bias", "running_mean", "running_var"))
-        yield from (".".join(parts[i:]) for i in range(1, len(parts)))
-    for template in dict.fromkeys(
-        (key[: number.start()], key[number.end() :]) for key in state for number in re.finditer(r"\d+", key)
-    ):
-        yield from (str(i).join(template) for i in range(highest + 1))
-
-
 def is_counter(key: str) -> bool:
     """A batch norm's count of batches, which checkpoints from before PyTorch 0.4.1 do not have and eval does not use."""
     return key.endswith("num_batches_tracked")
 
 
-def shown(keys: Any) -> str:
-    """Some keys, and how many more there are.
-
-    >>> shown("abcdefgh")
-    'a, b, c, d, e, f and 2 more'
-    """
-    keys = list(keys)
-    more = len(keys) - SHOWN
-    return ", ".join(keys[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+def has(state: State, *beginnings: str) -> bool:
+    """Whether a key begins with one of these: what a network has is told by more than one key, of which any may be missing."""
+    return any(key.startswith(beginnings) for key in state)
 
 
 def weight(state: State, key: str, what: str) -> Tensor:

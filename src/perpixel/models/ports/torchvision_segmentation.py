@@ -2,7 +2,7 @@
 
 from perpixel.core.errors import UserError
 from perpixel.models.backbones.dilated_resnet import BLOCKS
-from perpixel.models.ports.source import RESIDUAL, Reading, Source, State, count, renamed, weight
+from perpixel.models.ports.source import RESIDUAL, Reading, Source, State, count, has, renamed, weight
 
 WHAT = "torchvision's segmentation networks on a ResNet"
 TRUNK = (
@@ -37,11 +37,11 @@ ASPP = (
 def read(state: State, network: str | None) -> Reading:
     """FCN or DeepLabv3, of the depth, the classes and the heads that it has."""
     stem, scores = weight(state, "backbone.conv1.weight", WHAT), weight(state, "classifier.4.weight", WHAT)
-    pyramid = any(key.startswith("classifier.0.convs.") for key in state)
+    pyramid = has(state, "classifier.0.convs.")
     rules = (*TRUNK, *(ASPP if pyramid else FCN))
     return Reading(
         "deeplabv3" if pyramid else "fcn_resnet",
-        {"depth": depth_of(state), "aux": any(key.startswith("aux_classifier.") for key in state)},
+        {"depth": depth_of(state), "aux": has(state, "aux_classifier.")},
         int(scores.shape[0]),
         lambda key: renamed(key, rules),
         heads=("score." if pyramid else "head.2.", "auxiliary.2."),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from perpixel.core.errors import UserError
 from perpixel.models.ports.semseg import depth_of
-from perpixel.models.ports.source import RESIDUAL, Reading, Rule, Source, State, count, renamed, weight
+from perpixel.models.ports.source import RESIDUAL, Reading, Rule, Source, State, count, has, renamed, weight
 
 WHAT = "VainF/DeepLabV3Plus-Pytorch"
 PLUS: dict[str, Any] = {"separable": False, "decoder_convs": 1, "output_stride": 16}
@@ -51,9 +51,9 @@ V3_RULES: tuple[Rule, ...] = (
 
 def read(state: State, network: str | None) -> Reading:
     """DeepLabv3+ or DeepLabv3, of the depth and the classes that it has."""
-    plus = any(key.startswith("classifier.aspp.") for key in state)
+    plus = has(state, "classifier.aspp.")
     score = weight(state, f"classifier.classifier.{3 if plus else 4}.weight", WHAT)
-    if "backbone.layer1.0.conv3.weight" not in state:
+    if not has(state, "backbone.layer1.0.conv3.", "backbone.layer1.0.bn3."):
         raise UserError(
             f"these weights of {WHAT} have another backbone than those that can be taken: resnet50, resnet101"
         )

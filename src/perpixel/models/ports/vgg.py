@@ -15,7 +15,8 @@ from torch import Tensor
 
 from perpixel.core.errors import UserError
 from perpixel.models.backbones.vgg import STAGES
-from perpixel.models.ports.source import Reading, Source, State, refuse, weight
+from perpixel.models.ports.faults import refuse
+from perpixel.models.ports.source import Reading, Source, State, weight
 from perpixel.models.segnet import NORM_EPS
 
 EPS = 1e-5

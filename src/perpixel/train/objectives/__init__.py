@@ -1,5 +1,10 @@
 """What can be learned, one file an objective; `make_job` finds which a recipe asks for."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from perpixel.core.errors import UserError
+from perpixel.core.networks import is_detector
 from perpixel.core.reporter import Reporter
 from perpixel.train.objective import Job, Stage
 from perpixel.train.objectives.decoupled_job import decoupled_job
@@ -8,16 +13,33 @@ from perpixel.train.recipe import Recipe
 from perpixel.train.setup import set_up
 
 
-def make_job(recipe: Recipe, report: Reporter) -> Job:
+def make_job(recipe: Recipe, report: Reporter, known: Mapping[str, Any] | None = None) -> Job:
     """Looks at the data and settles everything that the recipe leaves open.
+
+    Args:
+        recipe: what to do.
+        report: told how far looking is.
+        known: `Job.data` of the run that goes on, which spares a second look.
 
     Raises:
         UserError: the data cannot be used, or the recipe does not fit it.
         Interrupted: `report` said so.
     """
+    if is_detector(recipe.model.name):
+        from perpixel.train.objectives.detection import detection_job  # who segments does not wait for it
+
+        return detection_job(recipe, report, known)
+    if recipe.detection is not None:
+        raise UserError(f"{recipe.model.name} is no detector; leave detection out of its recipe")
     if recipe.decoupled is not None:
-        return decoupled_job(recipe, recipe.decoupled, report)
-    setup = set_up(recipe, report)
+        return decoupled_job(recipe, recipe.decoupled, report, known)
+    setup = set_up(recipe, report, known)
     kept = setup.training_set.keep_in_memory()
     lines = (*setup.lines(), f"images    {'in memory' if kept else 'read from disk each time'}")
-    return Job(setup.recipe, setup.model, (Stage(lambda: Segmentation(setup), setup.recipe, recipe.minutes),), lines)
+    return Job(
+        setup.recipe,
+        setup.model,
+        (Stage(lambda: Segmentation(setup), setup.recipe, recipe.minutes),),
+        lines,
+        setup.known,
+    )

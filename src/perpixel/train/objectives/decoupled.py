@@ -131,7 +131,7 @@ class Setup:
 class Classes:
     """Stage 1: the classifier learns which classes an image shows, from nearly the whole of it."""
 
-    name, judged = "classes", 0
+    name, judged, tally = "classes", 0, None
 
     def __init__(self, setup: Setup, weak: Weak) -> None:
         self.setup, self.weak = setup, weak
@@ -170,7 +170,7 @@ class Masks:
         UserError: no mask has a class beside the background.
     """
 
-    name = "masks"
+    name, tally = "masks", None
 
     def __init__(self, setup: Setup, strong: Strong) -> None:
         self.setup, self.strong = setup, strong

@@ -1,18 +1,20 @@
 """From a recipe with a decoupled part, and its data, to the two stages of `decoupled`."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from perpixel.bundle import BundleInfo, Preprocessing
+from perpixel.bundle.network import build_network
 from perpixel.core import Size
 from perpixel.core.reporter import Reporter
+from perpixel.data.fingerprint import look
 from perpixel.data.folders import open_dataset
 from perpixel.data.loader import TrainingSet
-from perpixel.data.statistics import infer_taxonomy, measure_images
 from perpixel.labels import Taxonomy
-from perpixel.models import build
 from perpixel.models.decouplednet import DecoupledNet
 from perpixel.train.image_labels import read_image_labels
 from perpixel.train.initial import expected_pixels
@@ -44,7 +46,7 @@ def decoupled_recipe(part: DecoupledPart | None = None) -> Recipe:
     )
 
 
-def decoupled_job(recipe: Recipe, part: DecoupledPart, report: Reporter) -> Job:
+def decoupled_job(recipe: Recipe, part: DecoupledPart, report: Reporter, kept: Mapping[str, Any] | None = None) -> Job:
     """Both stages. Of the train split's masks, those of `masks_per_class` images a class are used as masks; of all others
     only which classes they hold.
 
@@ -53,9 +55,10 @@ def decoupled_job(recipe: Recipe, part: DecoupledPart, report: Reporter) -> Job:
     """
     size = recipe.data.crop or (320, 320)
     dataset = open_dataset(recipe.data.path)
-    samples, val = dataset.split(recipe.data.train_split), tuple(dataset.splits.get(recipe.data.val_split, ()))
-    taxonomy = dataset.taxonomy or infer_taxonomy([*samples, *val])
-    found = measure_images(samples, taxonomy)
+    looked = look(dataset, recipe.data.train_split, recipe.data.val_split, report, kept)
+    known = looked.facts
+    samples, val = dataset.split(recipe.data.train_split), dataset.samples(recipe.data.val_split)
+    taxonomy, found = known.taxonomy, known.images
     mean, std, bgr = expected_pixels(recipe.init if recipe.data.mean is None else None, NETWORK, found)
     data = recipe.data
     preprocessing = Preprocessing(
@@ -64,19 +67,33 @@ def decoupled_job(recipe: Recipe, part: DecoupledPart, report: Reporter) -> Job:
         data.std or std,
         data.short_side or min(size),
         bgr=bgr if data.bgr is None else data.bgr,
+        dtype=found.dtype or None,  # type: ignore[arg-type]
+        value_range=found.value_range if found.dtype else None,
     )
     torch.manual_seed(recipe.seed)
-    model = build(NETWORK, taxonomy.num_classes, found.channels, **recipe.model.options)
+    model = build_network(NETWORK, taxonomy.num_classes, found.channels, recipe.model.options)
     assert isinstance(model, DecoupledNet)
-    reader = TrainingSet(samples, taxonomy, views(size), recipe.seed, found.channels, preprocessing.short_side)
+    reader = TrainingSet(
+        samples,
+        taxonomy,
+        views(size),
+        recipe.seed,
+        found.channels,
+        preprocessing.short_side,
+        preprocessing.mean_of_bands,
+    )
     weak, strong = weak_and_strong(reader, model.background, part, recipe.seed, report)
     if part.image_labels:
         weak = with_more(weak, read_image_labels(part.image_labels), taxonomy, model.background, preprocessing)
     recipe = _resolved(recipe, preprocessing, size)
     info = _info(recipe, taxonomy, preprocessing, weak, strong, dataset.name, dataset.licence)
     setup = Setup(model, preprocessing, recipe, info, val)
-    lines = (f"data      {len(weak.images)} images with classes, {len(strong.images)} of them with masks",)
-    return Job(recipe, model, _stages(setup, part, weak, strong), lines)
+    lines = (
+        f"data      {len(weak.images)} images with classes, {len(strong.images)} of them with masks",
+        *(f"left out  {note}" for note in dataset.notes),
+        *(f"data      {note}" for note in known.notes),
+    )
+    return Job(recipe, model, _stages(setup, part, weak, strong), lines, looked.to_dict())
 
 
 def _stages(setup: Setup, part: DecoupledPart, weak: Weak, strong: Strong) -> tuple[Stage, ...]:

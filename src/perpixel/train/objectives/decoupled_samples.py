@@ -17,7 +17,7 @@ from torchvision.transforms.v2 import functional as T
 from perpixel.bundle.preprocessing import Preprocessing
 from perpixel.core import IGNORE, Size
 from perpixel.core.errors import UserError, nearest
-from perpixel.core.image import match_channels, read_image
+from perpixel.core.image import match_channels, read_raster
 from perpixel.data.transforms import Augmentation, augment, resize_short_side, to_tensor
 from perpixel.labels import Taxonomy
 
@@ -66,7 +66,9 @@ def with_more(
         for name in shown:
             if name not in taxonomy.names:
                 raise UserError(f'{path}: there is no class "{name}".{nearest(name, taxonomy.names)}')
-        image = to_tensor(match_channels(read_image(path), preprocessing.channels, str(path)))
+        image = to_tensor(
+            match_channels(read_raster(path).filled(preprocessing.mean_of_bands), preprocessing.channels, str(path))
+        )
         images.append(resize_short_side(image, None, preprocessing.short_side or 1)[0])
         rows.append(torch.tensor([[name in shown for name in names]]))
     return Weak(images, torch.cat(rows))

@@ -20,6 +20,11 @@ from perpixel.metrics import ConfusionMatrix
 from perpixel.models import build
 from perpixel.train.objective import Figures, Place
 from perpixel.train.setup import Setup
+from perpixel.train.shares import ClassShares
+from perpixel.train.unheard import advice
+
+NEVER = 0.01
+"""A class of the val split with a lower IoU is as good as never found, however many pixels are called it."""
 
 
 class Segmentation:
@@ -31,6 +36,7 @@ class Segmentation:
         self.setup, self.recipe = setup, setup.recipe
         self.network, self.criterion = setup.model, setup.loss
         self.samples, self.judged = len(setup.training_set), len(setup.val)
+        self.tally = ClassShares(setup.taxonomy.names, setup.weights)
 
     def batches(self, first: int, last: int, place: Place) -> Iterator[Batch]:
         """Random views of the train split."""
@@ -50,9 +56,10 @@ class Segmentation:
     def loss(self, output: dict[str, Tensor], batch: Batch) -> Tensor:
         """The weighted sum that the recipe says."""
         device = output["logits"].device
-        target = batch.labels.to(device, non_blocking=True).long()
+        labels = batch.labels.to(device, non_blocking=True)
+        self.tally.watch(output["logits"], labels)
         weights = self._pixel_weights(batch.labels)
-        terms = self.criterion.to(device)(output, target, None if weights is None else weights.to(device))
+        terms = self.criterion.to(device)(output, labels.long(), None if weights is None else weights.to(device))
         loss: Tensor = terms["loss"]
         return loss
 
@@ -88,9 +95,16 @@ class Segmentation:
         )
 
     def _collapsed(self, confusion: ConfusionMatrix) -> tuple[str, ...]:
-        names, seen = self.setup.taxonomy.names, zip(confusion.truth_pixels, confusion.predicted_pixels, strict=True)
-        never = [name for name, (truth, predicted) in zip(names, seen, strict=True) if truth and not predicted]
-        return (f"never predicted: {', '.join(never)}",) if never else ()
+        names, seen = self.setup.taxonomy.names, zip(confusion.truth_pixels, confusion.iou, strict=True)
+        never = [name for name, (truth, iou) in zip(names, seen, strict=True) if truth and iou < NEVER]
+        hints = (self._unheard(names.index(name)) for name in never)
+        said = f"never predicted (IoU below {NEVER}): {', '.join(never)}"
+        return (said, *(h for h in hints if h)) if never else ()
+
+    def _unheard(self, label: int) -> str:
+        """What would help a class that the loss hardly listens to; nothing for any other."""
+        rule = self.recipe.loss.class_weights
+        return advice(label, self.tally, self.setup.counts, rule if isinstance(rule, str) else "given")
 
     def keep(self, run: Path, predictor: Predictor, training: Mapping[str, Any], metrics: Mapping[str, Any]) -> Path:
         """`best/`."""
