@@ -14,7 +14,7 @@ from perpixel.core.errors import UserError
 
 def weights_without_values(model: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers by name, on the meta device."""
-    return {name: t.to("meta") for name, t in [*model.named_parameters(), *model.named_buffers()]}
+    return {name: t.detach().to("meta") for name, t in [*model.named_parameters(), *model.named_buffers()]}
 
 
 def dry_run(model: nn.Module, image: Tensor, in_eval: bool = True, weights: dict[str, Tensor] | None = None) -> Any:
@@ -32,8 +32,13 @@ def dry_run(model: nn.Module, image: Tensor, in_eval: bool = True, weights: dict
         try:
             return functional_call(model, weights, (image,))
         except (NotImplementedError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:120]
-            raise UserError(f"{type(model).__name__} cannot run without values ({reason}): not counted") from error
+            raise refusal(model, error) from error
+
+
+def refusal(model: nn.Module, error: Exception) -> UserError:
+    """What to say of a model that does not run."""
+    reason = " ".join(str(error).split())[:120]
+    return UserError(f"{type(model).__name__} cannot run without values ({reason}): not counted")
 
 
 def blank(model: nn.Module, size: Size, in_channels: int, batch: int = 1) -> Tensor:

@@ -13,7 +13,7 @@ from dataclasses import asdict
 import torch
 
 from perpixel import detection
-from perpixel.analyze.cost import count, output_stride
+from perpixel.analyze.costs import cost, output_stride
 from perpixel.core.errors import UserError
 from perpixel.core.files import write_text
 from perpixel.core.networks import COUNTED, NUM_CLASSES, SIZE, Network
@@ -36,10 +36,10 @@ def measure_network(name: str) -> Network:
     parameters = sum(p.numel() for p in model.parameters())
     title, year = paper(name)
     try:
-        cost, stride = count(model, SIZE), output_stride(model, NUM_CLASSES, SIZE)
+        found, stride = cost(model, SIZE), output_stride(model, NUM_CLASSES, SIZE)
     except UserError as error:
         return Network(title, year, parameters, None, None, str(error))
-    return Network(title, year, parameters, cost.multiply_adds, stride)
+    return Network(title, year, parameters, found.multiply_adds, stride)
 
 
 def paper(name: str) -> tuple[str, int]:

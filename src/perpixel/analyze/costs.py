@@ -4,19 +4,16 @@ Nothing is computed: on PyTorch's "meta" device tensors have shapes and no value
 in about a second and no memory.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torchvision  # noqa: F401  (registers its deformable convolution with torch.ops)
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
+from perpixel.analyze.dry_run import blank, dry_run
 from perpixel.core import Size
-from perpixel.core.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class Cost:
     multiply_adds: int
 
 
-def count(model: nn.Module, size: Size, in_channels: int = 3) -> Cost:
+def cost(model: nn.Module, size: Size, in_channels: int = 3) -> Cost:
     """The cost of one image.
 
     Args:
@@ -44,12 +41,12 @@ def count(model: nn.Module, size: Size, in_channels: int = 3) -> Cost:
     Raises:
         UserError: the network decides by the values of its maps, which have none here.
 
-    >>> count(nn.Conv2d(3, 8, 3, padding=1, bias=False), (10, 20))  # 8 x 3 x 3 x 3 weights, each used 200 times
+    >>> cost(nn.Conv2d(3, 8, 3, padding=1, bias=False), (10, 20))  # 8 x 3 x 3 x 3 weights, each used 200 times
     Cost(parameters=216, multiply_adds=43200)
     """
-    counter = FlopCounterMode(display=False, custom_mapping={torch.ops.torchvision.deform_conv2d: _deformable_flops})
+    counter = FlopCounterMode(display=False, custom_mapping={torch.ops.torchvision.deform_conv2d: deformable_flops})
     with counter:
-        _run_without_values(model, size, in_channels)
+        dry_run(model, blank(model, size, in_channels))
     return Cost(sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2)
 
 
@@ -77,7 +74,7 @@ def _score_length(model: nn.Module, num_classes: int, size: Size, in_channels: i
     scores = [m for m in model.modules() if _gives_scores(m, num_classes)]
     handles = [m.register_forward_hook(look) for m in scores]
     try:
-        _run_without_values(model, size, in_channels)
+        dry_run(model, blank(model, size, in_channels))
     finally:
         for handle in handles:
             handle.remove()
@@ -90,31 +87,7 @@ def _gives_scores(layer: nn.Module, num_classes: int) -> bool:
     return layer.out_channels == num_classes and layer.weight.requires_grad
 
 
-def _run_without_values(model: nn.Module, size: Size, in_channels: int) -> None:
-    """One forward pass in eval, with every weight and the image on the meta device; the model itself stays put."""
-    weights = {name: t.to("meta") for name, t in [*model.named_parameters(), *model.named_buffers()]}
-    image = torch.empty(1, in_channels, *size, device="meta")
-    with torch.no_grad(), _in_eval(model):
-        try:
-            functional_call(model, weights, (image,))
-        except (NotImplementedError, RuntimeError) as error:
-            raise UserError(
-                f"{type(model).__name__} cannot run without values ({' '.join(str(error).split())[:120]}): not counted"
-            ) from error
-
-
-@contextmanager
-def _in_eval(model: nn.Module) -> Iterator[None]:
-    training = [m for m in model.modules() if m.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
-
-
-def _deformable_flops(x: Any, weight: Any, *_: Any, out_shape: Any, **__: Any) -> int:
+def deformable_flops(x: Any, weight: Any, *_: Any, out_shape: Any, **__: Any) -> int:
     """2 x B x outputs x h x w x (inputs a group x kernel): a convolution's, wherever its taps are."""
     channels, per_group, height, width = weight
     return 2 * out_shape[0] * channels * out_shape[2] * out_shape[3] * per_group * height * width

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torchvision.ops import DeformConv2d
 
-from perpixel.analyze import Cost, count
-from perpixel.analyze.cost import output_stride
+from perpixel.analyze import Cost, cost
+from perpixel.analyze.costs import output_stride
 from perpixel.core.errors import UserError
 from perpixel.models import build
 
@@ -57,13 +57,13 @@ def test_counts_of_the_authors_code(
     name: str, num_classes: int, size: tuple[int, int], giga: str, options: dict[str, Any]
 ) -> None:
     digits = len(giga.partition(".")[2])
-    counted = count(on_meta(name, num_classes, **options), size).multiply_adds / 1e9
+    counted = cost(on_meta(name, num_classes, **options), size).multiply_adds / 1e9
     assert counted == pytest.approx(float(giga), abs=0.5001 * 10**-digits)
 
 
 def test_the_units_of_unet() -> None:
     """The paper's tile of 572 is an image of 388 here, with one channel."""
-    assert count(on_meta("unet", 2, in_channels=1), (388, 388), in_channels=1).multiply_adds / 1e9 == pytest.approx(
+    assert cost(on_meta("unet", 2, in_channels=1), (388, 388), in_channels=1).multiply_adds / 1e9 == pytest.approx(
         150.4, abs=0.05
     )
 
@@ -79,7 +79,7 @@ def test_the_units_of_unet() -> None:
     ],
 )
 def test_single_layers_by_hand(layer: nn.Module, wanted: Cost) -> None:
-    assert count(layer, (8, 10), in_channels=4) == wanted
+    assert cost(layer, (8, 10), in_channels=4) == wanted
 
 
 class Attention(nn.Module):
@@ -98,15 +98,15 @@ class Deformable(nn.Module):
 
 
 def test_attention_and_deformable_convolution_by_hand() -> None:
-    assert count(Attention(), (8, 10), in_channels=4).multiply_adds == 2 * 80 * 80 * 4
-    assert count(Deformable(), (8, 10), in_channels=4) == Cost(6 * 2 * 9, 6 * 2 * 9 * 80)
+    assert cost(Attention(), (8, 10), in_channels=4).multiply_adds == 2 * 80 * 80 * 4
+    assert cost(Deformable(), (8, 10), in_channels=4) == Cost(6 * 2 * 9, 6 * 2 * 9 * 80)
 
 
 def test_the_model_is_left_as_it_is() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout()).train()
     model[1].eval()
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    count(model, (9, 9))
+    cost(model, (9, 9))
     output_stride(model, 4, (9, 9))
     assert (model.training, model[0].training, model[1].training, model[2].training) == (True, True, False, True)
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
@@ -120,7 +120,7 @@ class ByValue(nn.Module):
 
 def test_a_network_that_looks_at_values_is_refused() -> None:
     with pytest.raises(UserError, match="ByValue cannot run without values"):
-        count(ByValue(), (8, 8))
+        cost(ByValue(), (8, 8))
 
 
 @pytest.mark.parametrize(
