@@ -14,9 +14,9 @@ from perpixel.detection import DETECTORS, Objects, build, choose, detection_loss
 from perpixel.detection.losses import LOSS_OPTIONS
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests are no package
-import cases
+import detector_cases
 
-CASES = cases.CASES
+CASES = detector_cases.CASES
 SMALL = [case for case in CASES if case.small is not None]
 CLASSES = 3
 KEYS = ["features", "rpn_logits", "rpn_deltas", "anchors", "proposals", "class_logits", "box_deltas"]

@@ -1,6 +1,6 @@
 """Gridding of small DRN-A, B and C, trained alike: the number of `perpixel.analyze.gridding` for each level of the trunk.
 
-    python benchmarks/gridding.py --out DIR [--width 0.25] [--steps 300] [--seeds 3] [--images 20] [--device auto]
+    python benchmarks/drn_gridding.py --out DIR [--width 0.25] [--steps 300] [--seeds 3] [--images 20] [--device auto]
 
 The data are synthetic scenes of perpixel's own (160 to train, 40 to judge, 120 x 160 pixels), the recipe the default one but for
 steps. Each network is trained from fresh weights, on a GPU where there is one, so many times with other seeds; then the maps
