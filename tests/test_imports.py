@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import perpixel
+
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "perpixel"
 FLOORS = (
     ("cli", "serve"),
@@ -136,3 +138,10 @@ def test_torch_is_imported_only_when_it_is_needed(module: str) -> None:
     environment = {"PYTHONPATH": str(PACKAGE.parent), "PATH": "/usr/bin:/bin"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_a_notebook_completes_is_what_there_is_for_users() -> None:
+    names = dir(perpixel)
+    assert {"load", "build", "evaluate", "open_dataset", "Predictor", "__version__"} <= set(names)
+    assert [name for name in names if name.startswith("_") and name != "__version__"] == []
+    assert {"importlib", "Any", "TYPE_CHECKING"} & set(names) == set()

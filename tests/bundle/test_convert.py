@@ -1,7 +1,9 @@
 """Weights of another code become a bundle that predicts."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import perpixel
 from perpixel.bundle import Preprocessing, read_info
 from perpixel.bundle.convert import convert_weights
 from perpixel.core.errors import UserError
+from perpixel.models.ports import Ported, read_port
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "models" / "ports"))  # the tests are no package
 from filling import fill, shapes_in
@@ -73,6 +76,20 @@ def test_other_numbers_of_classes_get_a_fresh_head(checkpoint: Path, tmp_path: P
     assert ported.fresh_head
     assert taxonomy.names == ("sea", "land")
     assert read_info(tmp_path / "drn").training["fresh_head"] is True
+
+
+def test_nothing_is_downloaded_that_the_file_replaces(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def reading(source: str, state: Mapping[str, Any], k: int | None, network: str | None, options: Any) -> Ported:
+        asked.append(options)
+        return read_port(source, state, k, network, None)
+
+    monkeypatch.setattr("perpixel.bundle.convert.read_port", reading)
+    convert_weights(checkpoint, "fyu/drn", tmp_path / "drn", options={"pretrained": True, "depth": 3})
+    assert asked == [{"pretrained": False, "depth": 3}]
 
 
 @pytest.mark.parametrize(
