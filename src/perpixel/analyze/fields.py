@@ -18,6 +18,7 @@ from perpixel.analyze.trace import Boxes, trace
 from perpixel.analyze.trace.bounds import NOTHING, Bounds
 from perpixel.analyze.trace.boxes import ASSUMED, MOVED, SIZED, WHOLE, Note
 from perpixel.core import Size
+from perpixel.core.words import some_names
 
 IMAGES: tuple[Size, ...] = ((4096, 6144), (8192, 12288), (16384, 24576))
 """On which fields are looked for, each only if the one before did not tell. Longer than high: what grows with the image
@@ -294,8 +295,4 @@ def note(look: Look, lines: tuple[Line, Line]) -> str:
             said.setdefault(WORDS.get(n.kind, "global"), set()).add(f"{n.what} ({n.where})" if n.where else n.what)
     if not said and len(kinds) > 1:
         return f"more than an image of {look.size[0]} x {look.size[1]}"
-    return "; ".join(f"{word}: {shortened(sorted(what))}" for word, what in sorted(said.items()))
-
-
-def shortened(words: Sequence[str], most: int = 3) -> str:
-    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
+    return "; ".join(f"{word}: {some_names(sorted(what), 3)}" for word, what in sorted(said.items()))

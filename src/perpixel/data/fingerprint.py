@@ -13,8 +13,9 @@ from typing import Any
 from perpixel.core.errors import UserError
 from perpixel.core.image import read_image
 from perpixel.core.reporter import Reporter
+from perpixel.core.words import some_names
 from perpixel.data.meaning import show
-from perpixel.data.samples import Dataset, Sample, some_names
+from perpixel.data.samples import Dataset, Sample
 from perpixel.data.statistics import SurveyFacts, survey_training
 from perpixel.labels import Taxonomy
 

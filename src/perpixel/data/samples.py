@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from perpixel.core.errors import UserError, nearest
+from perpixel.core.words import some_names
 from perpixel.data.mask_source import MaskSource
 from perpixel.data.window import Window
 from perpixel.labels import Taxonomy
@@ -117,16 +118,6 @@ class Dataset:
             )
             raise UserError(f'{self.root}: no split "{name}"; there are: {have}.{near}')
         return self.splits[name]
-
-
-def some_names(names: Sequence[object], most: int = 4) -> str:
-    """The first few of some names, and how many more there are.
-
-    >>> some_names("abcdef")
-    'a, b, c, d and 2 more'
-    """
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(str(n) for n in names[:most]) + more
 
 
 def split_by_hash(samples: Sequence[Sample]) -> dict[str, tuple[Sample, ...]]:

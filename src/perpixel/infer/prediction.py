@@ -16,6 +16,7 @@ from perpixel.core.errors import UserError
 from perpixel.core.files import LONGEST_NAME, atomic_write, write_text
 from perpixel.core.georeference import Georeference, write_labels
 from perpixel.core.image import Array
+from perpixel.core.words import some_names
 from perpixel.labels import Taxonomy
 
 NOTEBOOK_SIDE = 1024
@@ -94,8 +95,7 @@ class Prediction:
         """Such as Prediction(360x480, road 41%, sky 20%, car 12% and 5 more)."""
         summary = self.summary()
         shares = [f"{name} {share:.0%}" for name, share in summary["share"].items()]
-        more = f" and {len(shares) - 3} more" if len(shares) > 3 else ""
-        return f"Prediction({summary['height']}x{summary['width']}, {', '.join(shares[:3])}{more})"
+        return f"Prediction({summary['height']}x{summary['width']}, {some_names(shares, 3)})"
 
     def _repr_png_(self) -> bytes:
         """The overlay, for a notebook."""

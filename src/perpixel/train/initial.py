@@ -7,6 +7,7 @@ from torch import nn
 
 from perpixel.bundle import find_bundle, read_bundle, read_info
 from perpixel.core.errors import UserError
+from perpixel.core.words import some_names
 from perpixel.data.statistics import ImageStatistics
 
 NAMED = 4
@@ -60,7 +61,4 @@ def expected_pixels(
 
 
 def _listed(what: str, names: Sequence[str]) -> str:
-    if not names:
-        return ""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"; {what}: {', '.join(names[:NAMED])}{more}"
+    return f"; {what}: {some_names(names, NAMED)}" if names else ""
