@@ -15,8 +15,9 @@ from perpixel.bundle import Preprocessing
 from perpixel.core.errors import UserError
 from perpixel.core.image import read_image, read_mask
 from perpixel.infer import Prediction, Predictor, load
+from perpixel.infer.images import display_image
 from perpixel.infer.prediction import Probabilities
-from perpixel.infer.predictor import display_image, pick_device
+from perpixel.infer.predictor import pick_device
 from perpixel.labels import Taxonomy
 from perpixel.models import build
 
