@@ -16,7 +16,7 @@ from PIL import Image
 
 from perpixel.core.errors import UserError
 from perpixel.core.image import SUFFIXES, image_size, read_image, read_mask
-from perpixel.infer.predictor import as_array
+from perpixel.infer.images import as_array
 
 READERS = (read_image, read_mask, image_size)
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n{} loop\n%%EOF\n"
@@ -29,7 +29,7 @@ from pathlib import Path
 from PIL import Image
 from perpixel.core.errors import UserError
 from perpixel.core.image import image_size, read_image, read_mask
-from perpixel.infer.predictor import as_array
+from perpixel.infer.images import as_array
 lines = []
 for file in sorted(Path(sys.argv[1]).iterdir()):
     for read in (read_image, read_mask, image_size, as_array):

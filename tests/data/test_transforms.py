@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from perpixel.data.transforms import Augmentation, augment, resize_short_side, to_tensor
+from perpixel.data.tensors import resize_short_side, to_tensor
+from perpixel.data.transforms import Augmentation, augment
 
 STILL = Augmentation(crop=(96, 96), scale=(1.0, 1.0), max_class_share=1.0, flip=False, jitter=0.0)
 

@@ -10,8 +10,8 @@ from PIL import Image
 
 from perpixel.core.image import read_mask
 from perpixel.infer import Prediction, Predictor, load
+from perpixel.infer.images import display_image
 from perpixel.infer.prediction import Probabilities
-from perpixel.infer.predictor import display_image
 from perpixel.labels import Taxonomy
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from perpixel.bundle.numbers import in_trained_numbers
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array, match_channels
-from perpixel.data.transforms import resize_short_side, to_tensor
+from perpixel.data.tensors import resize_short_side, to_tensor
 
 Channels = Annotated[int, Field(ge=1, le=2**16)]
 Mean = Annotated[float, Field(ge=-1e30, le=1e30)]

@@ -19,7 +19,8 @@ from torch.utils.data import DataLoader, Dataset
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array, match_channels, read_raster
 from perpixel.data.samples import Sample
-from perpixel.data.transforms import Augmentation, augment, resize_short_side, to_tensor
+from perpixel.data.tensors import resize_short_side, to_tensor
+from perpixel.data.transforms import Augmentation, augment
 from perpixel.data.window import cut, hw, lies_inside
 from perpixel.labels import Taxonomy
 

@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from perpixel.core import IGNORE, Size
-from perpixel.core.image import Array
+from perpixel.data.distortions import draw_displacement, draw_jitter, elastic, jitter, rotate
 
 BILINEAR, NEAREST = InterpolationMode.BILINEAR, InterpolationMode.NEAREST_EXACT
 
@@ -98,8 +98,8 @@ def draw_view(labels: Tensor, how: Augmentation, rng: np.random.Generator) -> Vi
         flip=how.flip and rng.random() < 0.5,
         flip_vertical=how.flip_vertical and rng.random() < 0.5,
         angle=float(rng.uniform(-how.rotate, how.rotate)) if how.rotate else 0.0,
-        displacement=_draw_displacement(how.crop, how.elastic, rng) if how.elastic else None,
-        jitter=_draw_jitter(how.jitter, rng) if how.jitter else None,
+        displacement=draw_displacement(how.crop, how.elastic, rng) if how.elastic else None,
+        jitter=draw_jitter(how.jitter, rng) if how.jitter else None,
     )
 
 
@@ -113,11 +113,11 @@ def apply_view(image: Tensor, labels: Tensor, view: View) -> tuple[Tensor, Tenso
     if view.flip_vertical:
         image, labels = image.flip(-2), labels.flip(-2)
     if view.angle:
-        image, labels = _rotate(image, labels, view.angle)
+        image, labels = rotate(image, labels, view.angle)
     if view.displacement is not None:
-        image, labels = _elastic(image, labels, view.displacement)
+        image, labels = elastic(image, labels, view.displacement)
     if view.jitter:
-        image = _jitter(image, *view.jitter)
+        image = jitter(image, *view.jitter)
     return image, labels
 
 
@@ -143,21 +143,7 @@ def _draw_crop(labels: Tensor, how: Augmentation, rng: np.random.Generator) -> t
 
 def _draw_place(free: Size, rng: np.random.Generator) -> tuple[int, int]:
     """Where a view lies on a canvas that has so many rows and columns more."""
-    if not any(free):
-        return 0, 0
-    return int(rng.integers(free[0] + 1)), int(rng.integers(free[1] + 1))
-
-
-def _draw_displacement(size: Size, sd: float, rng: np.random.Generator) -> Tensor:
-    """Ronneberger 2015: random displacements on a 3x3 grid, interpolated bicubically to every pixel."""
-    grid = torch.from_numpy(rng.normal(0.0, sd, (1, 2, 3, 3)).astype(np.float32))
-    smooth = torch.nn.functional.interpolate(grid, size, mode="bicubic", align_corners=True)
-    return smooth.permute(0, 2, 3, 1)
-
-
-def _draw_jitter(strength: float, rng: np.random.Generator) -> tuple[float, float, float]:
-    brightness, contrast, saturation = rng.uniform(1 - strength, 1 + strength, 3)
-    return float(brightness), float(contrast), float(saturation)
+    return (int(rng.integers(free[0] + 1)), int(rng.integers(free[1] + 1))) if any(free) else (0, 0)
 
 
 def _pad(image: Tensor, labels: Tensor, view: View) -> tuple[Tensor, Tensor]:
@@ -173,53 +159,3 @@ def _largest_share(labels: Tensor) -> float:
     """The share of the most frequent class among the labelled pixels, on every 4th row and column."""
     counts = torch.bincount(labels[::4, ::4].reshape(-1), minlength=256)[:IGNORE]
     return float(counts.max() / counts.sum().clamp(min=1))
-
-
-def _rotate(image: Tensor, labels: Tensor, angle: float) -> tuple[Tensor, Tensor]:
-    turned = F.rotate(image, angle, BILINEAR, fill=0.0)
-    return turned, F.rotate(labels[None], angle, InterpolationMode.NEAREST, fill=float(IGNORE))[0]
-
-
-def _elastic(image: Tensor, labels: Tensor, displacement: Tensor) -> tuple[Tensor, Tensor]:
-    h, w = labels.shape
-    displacement = displacement * torch.tensor([2.0 / w, 2.0 / h])  # pixels to the unit of grid_sample
-    moved = F.elastic(image, displacement, BILINEAR, fill=0.0)
-    return moved, F.elastic(labels[None], displacement, InterpolationMode.NEAREST, fill=float(IGNORE))[0]
-
-
-def _jitter(image: Tensor, brightness: float, contrast: float, saturation: float) -> Tensor:
-    if image.dtype != torch.uint8:  # floats have no fixed range to clamp to
-        mean = torch.from_numpy(image.numpy().mean(axis=(-2, -1), keepdims=True))  # torch's sum depends on the threads
-        return ((image - mean) * contrast + mean) * brightness
-    return _jitter_bytes(image, brightness, contrast, saturation)
-
-
-def _jitter_bytes(image: Tensor, brightness: float, contrast: float, saturation: float) -> Tensor:
-    """Brightness and contrast in one look-up a channel, then saturation; all in the range of bytes."""
-    mean = float(image[..., ::4, ::4].numpy().mean())  # torch's sum depends on the number of threads
-    levels = torch.arange(256, dtype=torch.float32)
-    table = (((levels - mean) * contrast + mean) * brightness).clamp_(0, 255).round_().to(torch.uint8)
-    image = torch.from_numpy(table.numpy()[image.numpy()])
-    return F.adjust_saturation(image, saturation) if image.shape[0] == 3 else image
-
-
-def to_tensor(image: Array) -> Tensor:
-    """(H, W, C) as (C, H, W): uint8 stays uint8, uint16 becomes float32 in [0, 1], float32 stays as stored."""
-    if image.dtype == np.uint16:
-        image = image.astype(np.float32) / 65535.0
-    return torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))  # a copy: decoders give read-only memory
-
-
-def resize_short_side(image: Tensor, labels: Tensor | None, short_side: int) -> tuple[Tensor, Tensor | None]:
-    """Resizes so that the shorter side is `short_side` pixels (bilinear with antialias, labels by nearest).
-
-    A thin image is enlarged to 64 squares of that side at most, so that one of 1x100000 pixels does not fill the memory.
-    """
-    height, width = image.shape[-2:]
-    most = (max(64 * short_side**2, height * width) / (height * width)) ** 0.5
-    factor = min(short_side / min(height, width), most)
-    size = [max(1, round(height * factor)), max(1, round(width * factor))]
-    if size == [height, width]:
-        return image, labels
-    resized = F.resize(image, size, BILINEAR, antialias=True)
-    return resized, None if labels is None else F.resize(labels[None], size, NEAREST)[0]

@@ -17,7 +17,8 @@ from perpixel.core.image import Array
 from perpixel.detection import Detections, Objects, choose
 from perpixel.detection.annotations import to_coco
 from perpixel.detection.truth import ObjectRule
-from perpixel.infer.predictor import ImageLike, as_array, display_image, pick_device
+from perpixel.infer.images import ImageLike, as_array, display_image
+from perpixel.infer.predictor import pick_device
 from perpixel.labels import Taxonomy
 
 Colour = tuple[int, int, int]

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 from perpixel.core.errors import UserError, is_out_of_memory
 from perpixel.core.georeference import read_georeference
 from perpixel.core.image import Array
+from perpixel.infer.images import as_array
 from perpixel.infer.prediction import Prediction
-from perpixel.infer.predictor import Predictor, as_array
+from perpixel.infer.predictor import Predictor
 
 T = TypeVar("T")
 R = TypeVar("R")

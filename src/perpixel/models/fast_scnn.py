@@ -29,6 +29,8 @@ Differs from the paper:
 - Kaiming initial weights: the paper names none.
 """
 
+from collections import OrderedDict
+
 from torch import Tensor, nn
 
 from perpixel.core.errors import UserError
@@ -72,8 +74,8 @@ class FastSCNN(nn.Module):
         self.learning_to_downsample = LearningToDownsample(in_channels, dsconv_nonlinearity, first_padding)
         self.global_feature_extractor = GlobalFeatureExtractor(align_corners, pyramid_pooling)
         self.feature_fusion = FeatureFusionModule(ffm_dilation, ffm_bias, align_corners)
-        self.classifier = Classifier(num_classes, dsconv_nonlinearity, dropout)
-        self.auxiliary = AuxiliaryHead(num_classes, dropout) if aux else None
+        self.classifier = classifier(num_classes, dsconv_nonlinearity, dropout)
+        self.auxiliary = auxiliary_head(num_classes, dropout) if aux else None
         self.align_corners = align_corners
         kaiming_init(self)
 
@@ -107,17 +109,14 @@ class LearningToDownsample(nn.Module):
 
 
 class GlobalFeatureExtractor(nn.Module):
-    """The deep branch: inverted residuals, then what the whole map holds at four scales."""
+    """The deep branch: inverted residuals, then means of the map in 1x1, 2x2, 3x3 and 6x6 parts."""
 
     def __init__(self, align_corners: bool, pyramid_pooling: bool) -> None:
         super().__init__()
         self.bottlenecks1 = bottlenecks(64, 64, stride=2)
         self.bottlenecks2 = bottlenecks(64, 96, stride=2)
         self.bottlenecks3 = bottlenecks(96, 128, stride=1)
-        pyramid = (
-            PyramidPooling(128, bins=(1, 2, 3, 6), align_corners=align_corners) if pyramid_pooling else nn.Identity()
-        )
-        self.pyramid_pooling = pyramid
+        self.pyramid_pooling = PyramidPooling(128, align_corners=align_corners) if pyramid_pooling else nn.Identity()
         self.project = conv_norm_act(256 if pyramid_pooling else 128, 128, 1)
 
     def forward(self, detail: Tensor) -> Tensor:
@@ -145,31 +144,16 @@ class FeatureFusionModule(nn.Module):
         return self.relu(self.project_detail(detail) + context)
 
 
-class Classifier(nn.Module):
+def classifier(num_classes: int, nonlinearity: bool, dropout: float) -> nn.Sequential:
     """Two more layers at stride 8, then one score for each class: `(B, 128, h, w)` -> `(B, K, h, w)`."""
-
-    def __init__(self, num_classes: int, nonlinearity: bool, dropout: float) -> None:
-        super().__init__()
-        self.ds_conv1 = ds_conv(128, 128, stride=1, nonlinearity=nonlinearity)
-        self.ds_conv2 = ds_conv(128, 128, stride=1, nonlinearity=nonlinearity)
-        self.dropout = nn.Dropout(dropout)
-        self.score = nn.Conv2d(128, num_classes, 1)
-
-    def forward(self, fused: Tensor) -> Tensor:
-        return self.score(self.dropout(self.ds_conv2(self.ds_conv1(fused))))
+    ds_convs = {f"ds_conv{n}": ds_conv(128, 128, stride=1, nonlinearity=nonlinearity) for n in (1, 2)}
+    return nn.Sequential(OrderedDict(ds_convs, dropout=nn.Dropout(dropout), score=nn.Conv2d(128, num_classes, 1)))
 
 
-class AuxiliaryHead(nn.Module):
+def auxiliary_head(num_classes: int, dropout: float) -> nn.Sequential:
     """Scores from the shared layers alone, to train them directly: `(B, 64, h, w)` -> `(B, K, h, w)`."""
-
-    def __init__(self, num_classes: int, dropout: float) -> None:
-        super().__init__()
-        self.conv = conv_norm_act(64, 32, 3)
-        self.dropout = nn.Dropout(dropout)
-        self.score = nn.Conv2d(32, num_classes, 1)
-
-    def forward(self, detail: Tensor) -> Tensor:
-        return self.score(self.dropout(self.conv(detail)))
+    layers = {"conv": conv_norm_act(64, 32, 3), "dropout": nn.Dropout(dropout), "score": nn.Conv2d(32, num_classes, 1)}
+    return nn.Sequential(OrderedDict(layers))
 
 
 class Bottleneck(nn.Module):

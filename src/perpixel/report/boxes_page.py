@@ -16,7 +16,7 @@ from perpixel.data.folders import open_dataset
 from perpixel.detection.truth import read_objects
 from perpixel.infer.detector import BoxPredictor, draw_truth, load_detector
 from perpixel.infer.evaluate_boxes import EvaluatedBoxes, evaluate_boxes
-from perpixel.infer.predictor import display_image
+from perpixel.infer.images import display_image
 from perpixel.labels import Taxonomy
 from perpixel.report.charts import line_chart
 from perpixel.report.pictures import data_uri, shrink

@@ -18,7 +18,8 @@ from perpixel.bundle.preprocessing import Preprocessing
 from perpixel.core import IGNORE, Size
 from perpixel.core.errors import UserError, nearest
 from perpixel.core.image import match_channels, read_raster
-from perpixel.data.transforms import Augmentation, augment, resize_short_side, to_tensor
+from perpixel.data.tensors import resize_short_side, to_tensor
+from perpixel.data.transforms import Augmentation, augment
 from perpixel.labels import Taxonomy
 
 KEPT = 320 / 350
