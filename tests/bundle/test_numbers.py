@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from perpixel.bundle import Preprocessing
-from perpixel.bundle.numbers import in_trained_numbers
 from perpixel.core.errors import UserError
+from perpixel.core.number_types import in_trained_numbers
 
 RNG = np.random.default_rng(0)
 BYTES = RNG.integers(0, 256, (6, 5, 3), dtype=np.uint8)
@@ -27,8 +27,9 @@ SAME = [
 
 @pytest.mark.parametrize(("dtype", "value_range", "trained", "came"), SAME)
 def test_the_same_picture_is_the_same_to_the_network(dtype, value_range, trained, came) -> None:  # type: ignore[no-untyped-def]
-    known = Preprocessing(3, (0.4,) * 3, (0.2,) * 3, dtype=dtype, value_range=value_range)
-    unknown = Preprocessing(3, (0.4,) * 3, (0.2,) * 3)
+    mean, std = (trained.mean(), trained.std()) if dtype == "float32" else (0.4, 0.2)
+    known = Preprocessing(3, (mean,) * 3, (std,) * 3, dtype=dtype, value_range=value_range)
+    unknown = Preprocessing(3, (mean,) * 3, (std,) * 3)
     np.testing.assert_allclose(known(came), unknown(trained), rtol=1e-5, atol=1e-5)
 
 

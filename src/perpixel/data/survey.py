@@ -99,6 +99,7 @@ def _image_facts(sample: Sample, raster: Raster) -> ImageFacts:
         not_finite=0 if raster.valid is None else int((~raster.valid).sum()),
         orientation=_orientation(sample.image),
         alpha=raster.alpha,
+        choices=raster.choices,
         moments=_moments(part, None if raster.valid is None else cut(raster.valid, sample.window)),
     )
 

@@ -11,7 +11,6 @@ from perpixel.core import IGNORE
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array
 from perpixel.core.reporter import Reporter, Silent
-from perpixel.data.loader import read_pair
 from perpixel.data.samples import Dataset, Sample
 from perpixel.infer.pieces import Piece
 from perpixel.infer.predictor import Predictor, Question
@@ -87,7 +86,7 @@ def evaluate(
     report, ignored, pixels = report or Silent(), 0, 0
     for done, sample in enumerate(samples):
         report.step(done, len(samples))
-        image, labels = read_pair(sample, taxonomy, predictor.preprocessing.mean_of_bands)
+        image, labels = predictor.preprocessing.read_pair(sample, taxonomy)
         prediction = _measured(predictor, Question(image, str(sample.image), flip), labels, evaluation)
         scores.append(ImageScore(sample, image_mean_iou(prediction, labels, taxonomy.num_classes)))
         ignored, pixels = ignored + int(np.count_nonzero(labels == IGNORE)), pixels + labels.size

@@ -50,13 +50,20 @@ def expected_pixels(
 ) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
     """Mean, standard deviation and whether blue comes first: as the weights of `start_from` expect them of an image.
 
-    Without a source, and with one of another network or of other channels, those that were `found` in the images.
+    Without a source, and with one of another network, of other channels, or of floats where these are whole numbers or the other
+    way round, those that were `found` in the images.
     """
     if source:
         info = read_info(find_bundle(source))
-        if info.network == network and info.preprocessing.channels == found.channels:
-            return info.preprocessing.mean, info.preprocessing.std, info.preprocessing.bgr
+        takes = info.preprocessing
+        if info.network == network and takes.channels == found.channels and _alike(takes.dtype, found.dtype):
+            return takes.mean, takes.std, takes.bgr
     return found.mean, found.std, False
+
+
+def _alike(a: str | None, b: str) -> bool:
+    """Whether numbers of two types mean the same once the whole ones are shares of their full scale."""
+    return a is None or (a == "float32") == (b == "float32")
 
 
 def _listed(what: str, names: Sequence[str]) -> str:

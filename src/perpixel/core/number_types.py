@@ -8,8 +8,11 @@ uint8, uint16   float32         the same share, if all of it lies in [0, 1]; els
 Where the range of the training images is known, an image whose average lies beyond it by more than the range's width is
 refused. So is one of another type that varies by less than 0.3 of that range (by the full scale), or whose type cannot hold
 half of it (as counts): bytes stored as 16 bits, or 12-bit counts, are not taken for a dark image of bytes. Bytes for a model of
-bytes are always taken as they are.
+bytes are always taken as they are. Of a model whose training images' type is not known, its mean and deviation are: an image
+whose mean lies further from it than 20 deviations, and than 1, is refused.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,6 +21,7 @@ from perpixel.core.image import Array
 
 FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 _LEAST_SPREAD = 0.3  # of the trained range
+_FARTHEST = 20  # deviations
 
 
 def in_trained_numbers(
@@ -44,6 +48,24 @@ def in_trained_numbers(
     if value_range is not None and not _is_plausible(image, dtype, value_range):
         raise _refusal(image, dtype, value_range, where, "give it in the same numbers")
     return image.astype(np.float32, copy=False) if dtype == "float32" else image
+
+
+def refuse_far(image: Array, mean: Sequence[float], std: Sequence[float], where: str = "image") -> None:
+    """Raises UserError for an (H, W, C) image whose mean is not near that of a model's training images, where that is all we know.
+
+    Args:
+        image: uint8, uint16 or float32.
+        mean, std: one a channel, in [0, 1] for 8 and 16 bits and as stored for floats.
+        where: what to call the image in an error.
+    """
+    own = image.mean((0, 1), dtype=np.float64) / FULL_SCALE[image.dtype.name]
+    farthest = np.maximum(_FARTHEST * np.asarray(std), 1)  # networks of Caffe's kind have a std of 1 / 255
+    if (np.abs(own - mean) > farthest).any():
+        usual = f"a mean of {min(mean):.3g}" + (f" to {max(mean):.3g}" if min(mean) < max(mean) else "")
+        raise UserError(
+            f"{where}: the model was trained on images of {usual}, this one is {image.dtype} of {image.min():g} to "
+            f"{image.max():g}; give it in the same numbers (photos as bytes, or as floats in [0, 1])"
+        )
 
 
 def _is_plausible(image: Array, dtype: str, value_range: tuple[float, float]) -> bool:
