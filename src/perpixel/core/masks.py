@@ -13,10 +13,12 @@ Fault = Callable[[str], UserError]
 
 @dataclass(frozen=True)
 class RawMask:
-    """A mask as it is on disk: `values` (H, W) integers or (H, W, 3) uint8 colours, `palette` (n, 3) if it has one."""
+    """A mask as it is on disk: `values` (H, W) integers or (H, W, 3) uint8 colours, `palette` (n, 3) if it has one, and how many
+    `more` pictures the file holds, which are not read."""
 
     values: Array
     palette: Array | None = None
+    more: int = 0
 
 
 def as_mask(pixels: Pixels, fault: Fault) -> RawMask:
@@ -39,7 +41,7 @@ def as_mask(pixels: Pixels, fault: Fault) -> RawMask:
         got = f"{values.dtype} {values.shape}"
         hint = "; of one-hot bands, save the index of the largest" if values.ndim == 3 and values.shape[2] != 3 else ""
         raise fault(f"expected a mask of (H, W) values or 8-bit RGB colours, got {got}{hint}")
-    return RawMask(np.ascontiguousarray(values), pixels.palette)
+    return RawMask(np.ascontiguousarray(values), pixels.palette, pixels.more)
 
 
 def _without_alpha(values: Array, pixels: Pixels, fault: Fault) -> Array:

@@ -31,7 +31,7 @@ class ImageFacts:
     """size (H, W) upright; dtype as numpy names it; digest, SHA-256 of the pixels (in the sample's window);
     not_finite, how many values were not measured (NaN, infinite, "no data"); orientation, the EXIF tag, 1 to 8;
     alpha, "kept" or "dropped" for a last band that is tagged as alpha and varies, else ""; choices, how many channels it might
-    have, with that band and without."""
+    have, with that band and without; more, further pictures in the file."""
 
     size: Size
     channels: int
@@ -42,12 +42,14 @@ class ImageFacts:
     orientation: int
     alpha: str
     choices: tuple[int, ...]
+    more: int
     moments: Moments
 
 
 @dataclass(frozen=True)
 class MaskFacts:
-    """size (H, W) of the whole file, upright; tally and digest of the sample's window; colours: a (H, W, 3) mask."""
+    """size (H, W) of the whole file, upright; tally and digest of the sample's window; colours: a (H, W, 3) mask; more, further
+    pictures in the file."""
 
     size: Size
     tally: Tally
@@ -55,6 +57,7 @@ class MaskFacts:
     colours: bool
     palette: Array | None
     orientation: int
+    more: int
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array, match_channels, read_raster
+from perpixel.data.notes import raster_notes
 from perpixel.data.samples import Sample
 from perpixel.data.transforms import Augmentation, augment, resize_short_side, to_tensor
 from perpixel.data.window import cut, hw, lies_inside
@@ -47,13 +48,21 @@ def read_pair(
     Raises:
         UserError: a file cannot be read, the sizes differ, or the mask holds a value of no class.
     """
+    image, labels, _ = read_noted(sample, taxonomy, mean, channels)
+    return image, labels
+
+
+def read_noted(
+    sample: Sample, taxonomy: Taxonomy, mean: Sequence[float] = (), channels: int | None = None
+) -> tuple[Array, Array, list[str]]:
+    """As `read_pair`, and a line for each thing of the image that is not taken as it is stored."""
     raster, labels = read_raster(sample.image, channels), _read_whole_labels(sample, taxonomy)
     image = raster.filled(mean)
     if image.shape[:2] != labels.shape:
         raise UserError(size_mismatch(sample, image.shape[:2], labels.shape))
     if raster.valid is not None:
         labels = np.where(raster.measured(), labels, np.uint8(255))
-    return _part(sample, image), _part(sample, labels)
+    return _part(sample, image), _part(sample, labels), raster_notes(raster, channels or image.shape[2])
 
 
 def read_labels(sample: Sample, taxonomy: Taxonomy) -> Array:

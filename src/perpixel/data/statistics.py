@@ -16,6 +16,7 @@ from perpixel.core.image import Array
 from perpixel.core.reporter import Reporter
 from perpixel.data.facts import PairFacts, label_counts, usual_channels
 from perpixel.data.loader import read_labels, size_mismatch
+from perpixel.data.notes import image_notes, mask_notes
 from perpixel.data.palettes import palette_conflict
 from perpixel.data.samples import Dataset, Sample
 from perpixel.data.speaking import taxonomy_of
@@ -113,18 +114,11 @@ def survey_training(dataset: Dataset, train: str, val: str, report: Reporter | N
     counts = count_classes(facts[train], taxonomy)
     _refuse_nothing_to_learn(counts, taxonomy, dataset)
     notes = [] if conflict is None or taxonomy.uses_colours else [f"{conflict}; the values count, not the colours"]
-    notes += alpha_notes(facts[train])
+    notes += image_notes(facts[train])
+    notes += mask_notes([p for pairs in facts.values() for p in pairs]) if taxonomy.values == ((0,), (1,)) else []
+    if counts.labelled < counts.total:
+        notes.append(f"{1 - counts.labelled / counts.total:.2%} of the training masks' pixels are ignored")
     return SurveyFacts(taxonomy, counts, measure_images(facts[train]), tuple(notes))
-
-
-def alpha_notes(pairs: Sequence[PairFacts]) -> list[str]:
-    """What became of a last band that is tagged as alpha, where there is one: a line, or none."""
-    found = Counter(p.image.alpha for p in pairs if p.image is not None and p.image.alpha)
-    did = {"kept": "is kept, as its values are no transparency", "dropped": "is dropped"}
-    return [
-        f"the last band of {n} image{'s' if n > 1 else ''} is tagged as alpha, and {did[what]}"
-        for what, n in found.items()
-    ]
 
 
 def infer_taxonomy(samples: Sequence[Sample]) -> Taxonomy:

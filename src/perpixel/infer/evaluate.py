@@ -11,6 +11,8 @@ from perpixel.core import IGNORE
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array
 from perpixel.core.reporter import Reporter, Silent
+from perpixel.data.loader import read_noted
+from perpixel.data.notes import together
 from perpixel.data.samples import Dataset, Sample
 from perpixel.infer.pieces import Piece
 from perpixel.infer.predictor import Predictor, Question
@@ -28,12 +30,14 @@ class ImageScore:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What `evaluate` found: the streaming evaluation with its counts, every image's own score, and the share of the pixels
-    that counted for nothing because their mask value is ignored."""
+    """What `evaluate` found: the streaming evaluation with its counts, every image's own score, the share of the pixels
+    that counted for nothing because their mask value is ignored, and a line for each thing of images that was not taken as it is
+    stored."""
 
     evaluation: Evaluation
     images: tuple[ImageScore, ...]
     ignored_share: float = 0.0
+    notes: tuple[str, ...] = ()
 
     @property
     def results(self) -> dict[str, Any]:
@@ -83,15 +87,18 @@ def evaluate(
     taxonomy = taxonomy or predictor.taxonomy
     require_same_classes(predictor.taxonomy, taxonomy)
     evaluation, scores = Evaluation(taxonomy.num_classes, tuple(metrics)), []
-    report, ignored, pixels = report or Silent(), 0, 0
+    report, ignored, pixels, takes = report or Silent(), 0, 0, predictor.preprocessing
+    notes: dict[str, list[str]] = {}
     for done, sample in enumerate(samples):
         report.step(done, len(samples))
-        image, labels = predictor.preprocessing.read_pair(sample, taxonomy)
+        image, labels, said = read_noted(sample, taxonomy, takes.mean_of_bands, takes.channels)
+        for note in said:
+            notes.setdefault(note, []).append(sample.name)
         prediction = _measured(predictor, Question(image, str(sample.image), flip), labels, evaluation)
         scores.append(ImageScore(sample, image_mean_iou(prediction, labels, taxonomy.num_classes)))
         ignored, pixels = ignored + int(np.count_nonzero(labels == IGNORE)), pixels + labels.size
     report.step(len(samples), len(samples))
-    found = Evaluated(evaluation, tuple(scores), ignored / pixels if pixels else 0.0)
+    found = Evaluated(evaluation, tuple(scores), ignored / pixels if pixels else 0.0, together(notes))
     if not named:
         _refuse_other_values(taxonomy, evaluation.confusion, found.ignored_share)
     return found

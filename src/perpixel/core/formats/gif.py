@@ -1,6 +1,7 @@
 """GIF: the first picture, by palette index."""
 
 import struct
+from dataclasses import replace
 from typing import BinaryIO
 
 from perpixel.core.pillow import from_pillow, open_pillow
@@ -22,7 +23,10 @@ def read(source: Source, as_mask: bool) -> Pixels:
     """(H, W) indices with their palette, or (H, W) grey where the palette is a grey ramp."""
     header(source)
     with open_pillow(source, "gif") as image:
-        return from_pillow(image, as_mask)
+        pixels = from_pillow(image, as_mask)
+    with open(source.path, "rb") as file:
+        _size(file)
+        return replace(pixels, more=_pictures(file))
 
 
 def _size(file: BinaryIO) -> tuple[int, int]:
@@ -40,6 +44,28 @@ def _size(file: BinaryIO) -> tuple[int, int]:
         elif kind in (b"", b";"):
             break
     raise ValueError("there is no picture in it")
+
+
+def _pictures(file: BinaryIO) -> int:
+    """How many further pictures there are, at most `_MAX_BLOCKS`, from behind the first one's place and size."""
+    found = 0
+    for _ in range(_MAX_BLOCKS):
+        _skip_picture(file)
+        while (kind := file.read(1)) == b"!":
+            file.seek(1, 1)
+            _skip_blocks(file)
+        if kind != b",":
+            break
+        file.seek(8, 1)
+        found += 1
+    return found
+
+
+def _skip_picture(file: BinaryIO) -> None:
+    """The colours of a picture, the size of its codes, and the codes."""
+    flags = (file.read(1) or b"\0")[0]
+    file.seek((3 << (flags & 7) + 1 if flags & 0x80 else 0) + 1, 1)
+    _skip_blocks(file)
 
 
 def _skip_blocks(file: BinaryIO) -> None:
