@@ -10,11 +10,14 @@ from perpixel.core.pixels import Array, Pixels, bands, behaves_like_alpha, first
 
 Fault = Callable[[str], UserError]
 
+NO_NUMBER = -(2**24)
+"""What NaN in a mask of floats becomes, below every value that a class or `ignore` can name; a data set ignores it as "nan"."""
+
 
 @dataclass(frozen=True)
 class RawMask:
-    """A mask as it is on disk: `values` (H, W) integers or (H, W, 3) uint8 colours, `palette` (n, 3) if it has one, and how many
-    `more` pictures the file holds, which are not read."""
+    """A mask as it is on disk: `values` (H, W) integers (`NO_NUMBER` where it is NaN) or (H, W, 3) uint8 colours,
+    `palette` (n, 3) if it has one, and how many `more` pictures the file holds, which are not read."""
 
     values: Array
     palette: Array | None = None
@@ -62,15 +65,16 @@ def _eight_bits(colours: Array) -> Array:
 
 
 def _whole(values: Array, fault: Fault) -> Array:
-    """The same numbers as the narrowest of uint8, uint16 and int32; floats only where they are whole."""
+    """The same numbers as the narrowest of uint8, uint16 and int32; floats only where they are whole, NaN as `NO_NUMBER`."""
     if values.dtype.kind not in "buif":
         raise fault(f"a mask must hold whole numbers, this one holds {values.dtype}")
     if values.dtype.kind == "f":
-        fraction = values[~(np.isfinite(values) & (values == np.round(values)))]
+        number = ~np.isnan(values)
+        fraction = values[number & ~(np.isfinite(values) & (values == np.round(values)))]
         if fraction.size:
             hint = "" if np.isfinite(fraction[0]) else "; write the value to ignore there, such as 255"
             raise fault(f"a mask must hold whole numbers, this one holds {fraction[0]}{hint}")
-        values = values.astype(np.int64)
+        values = np.where(number, values, NO_NUMBER).astype(np.int64)
     return _narrowed(values)
 
 
