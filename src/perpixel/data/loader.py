@@ -17,8 +17,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from perpixel.core.errors import UserError
-from perpixel.core.image import Array, match_channels, read_raster
+from perpixel.core.image import Array, RawMask, match_channels, read_raster
 from perpixel.data.notes import raster_notes
+from perpixel.data.palettes import other_order
 from perpixel.data.samples import Sample
 from perpixel.data.transforms import Augmentation, augment, resize_short_side, to_tensor
 from perpixel.data.window import cut, hw, lies_inside
@@ -48,32 +49,42 @@ def read_pair(
     Raises:
         UserError: a file cannot be read, the sizes differ, or the mask holds a value of no class.
     """
-    image, labels, _ = read_noted(sample, taxonomy, mean, channels)
-    return image, labels
+    noted = read_noted(sample, taxonomy, mean, channels)
+    return noted.image, noted.labels
 
 
-def read_noted(
-    sample: Sample, taxonomy: Taxonomy, mean: Sequence[float] = (), channels: int | None = None
-) -> tuple[Array, Array, list[str]]:
-    """As `read_pair`, and a line for each thing of the image that is not taken as it is stored."""
-    raster, labels = read_raster(sample.image, channels), _read_whole_labels(sample, taxonomy)
-    image = raster.filled(mean)
+@dataclass(frozen=True)
+class Noted:
+    """A pair as `read_pair` gives it; notes, a line for each thing of the image that is not taken as it is stored; order, words
+    for a mask whose palette has the classes in another order than the taxonomy, or None."""
+
+    image: Array
+    labels: Array
+    notes: list[str]
+    order: str | None
+
+
+def read_noted(sample: Sample, taxonomy: Taxonomy, mean: Sequence[float] = (), channels: int | None = None) -> Noted:
+    """As `read_pair`, with what there is to say of it."""
+    raster, mask = read_raster(sample.image, channels), _read_mask(sample)
+    image, labels = raster.filled(mean), taxonomy.encode(mask, str(sample.mask_path))
     if image.shape[:2] != labels.shape:
         raise UserError(size_mismatch(sample, image.shape[:2], labels.shape))
     if raster.valid is not None:
         labels = np.where(raster.measured(), labels, np.uint8(255))
-    return _part(sample, image), _part(sample, labels), raster_notes(raster, channels or image.shape[2])
+    notes = raster_notes(raster, channels or image.shape[2])
+    return Noted(_part(sample, image), _part(sample, labels), notes, other_order(mask, taxonomy))
 
 
 def read_labels(sample: Sample, taxonomy: Taxonomy) -> Array:
     """The labels (H, W) uint8 of a sample, cut to its window."""
-    return _part(sample, _read_whole_labels(sample, taxonomy))
+    return _part(sample, taxonomy.encode(_read_mask(sample), str(sample.mask_path)))
 
 
-def _read_whole_labels(sample: Sample, taxonomy: Taxonomy) -> Array:
+def _read_mask(sample: Sample) -> RawMask:
     if sample.mask is None:
         raise UserError(f"{sample.image}: there is no mask for this image")
-    return taxonomy.encode(sample.mask.read(), str(sample.mask.path))
+    return sample.mask.read()
 
 
 def _part(sample: Sample, array: Array) -> Array:

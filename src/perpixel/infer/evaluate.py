@@ -19,6 +19,8 @@ from perpixel.infer.predictor import Predictor, Question
 from perpixel.labels import Taxonomy
 from perpixel.metrics import METRICS, ConfusionMatrix, Evaluation, image_mean_iou
 
+NAME_THEM = "name them in a dataset.yaml (perpixel check DATA --write)"
+
 
 @dataclass(frozen=True)
 class ImageScore:
@@ -91,9 +93,12 @@ def evaluate(
     notes: dict[str, list[str]] = {}
     for done, sample in enumerate(samples):
         report.step(done, len(samples))
-        image, labels, said = read_noted(sample, taxonomy, takes.mean_of_bands, takes.channels)
-        for note in said:
+        read = read_noted(sample, taxonomy, takes.mean_of_bands, takes.channels)
+        if read.order and not named:
+            raise UserError(f"{sample.mask_path}: {read.order}; {NAME_THEM}")
+        for note in read.notes:
             notes.setdefault(note, []).append(sample.name)
+        image, labels = read.image, read.labels
         prediction = _measured(predictor, Question(image, str(sample.image), flip), labels, evaluation)
         scores.append(ImageScore(sample, image_mean_iou(prediction, labels, taxonomy.num_classes)))
         ignored, pixels = ignored + int(np.count_nonzero(labels == IGNORE)), pixels + labels.size
@@ -136,7 +141,7 @@ def _refuse_other_values(taxonomy: Taxonomy, confusion: ConfusionMatrix, ignored
     if len(seen) == 1 and taxonomy.num_classes > 1 and ignored_share > 0:
         raise UserError(
             f'of the model\'s {taxonomy.num_classes} classes only "{seen[0]}" is in these masks, and {ignored_share:.1%} of '
-            "their pixels are ignored; if their values mean classes, name them in a dataset.yaml (perpixel check DATA --write)"
+            f"their pixels are ignored; if their values mean classes, {NAME_THEM}"
         )
 
 
