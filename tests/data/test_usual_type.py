@@ -57,7 +57,7 @@ def test_bytes_stored_as_another_type_do_not_train_in_silence(tmp_path: Path, ot
     images[1] = other(images[1])  # 0 to 255 as floats, or nearly black as 16 bits
     data = reader(folder(tmp_path, images))
     with pytest.raises(
-        UserError, match=r"1\.tif: the model was trained on uint8 images of 0 to 255, this one is"
+        UserError, match=r"1\.tif: the others of this data set are uint8 images of 0 to 255, this one is"
     ) as caught:
         data.keep_in_memory()
     assert "\n" not in str(caught.value)

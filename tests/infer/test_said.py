@@ -91,3 +91,18 @@ def test_training_says_it(tmp_path: Path) -> None:
         "2 masks hold 255 (ignored) and never 1, others 1 and never 255: 4, 5; if 255 is foreground there, write 1 instead",
         "15.00% of the training masks' pixels are ignored",  # 15 of 20 rows of one mask of five
     )
+
+
+def test_training_says_that_val_is_trained_on(tmp_path: Path) -> None:
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    for i in range(4):
+        Image.fromarray(photo()).save(tmp_path / f"images/{i}.png")
+        Image.fromarray((np.arange(480).reshape(20, 24) % 2).astype(np.uint8)).save(tmp_path / f"masks/{i}.png")
+    (tmp_path / "train.txt").write_text("0\n1\n2")
+    (tmp_path / "val.txt").write_text("3\n0\n1")
+    notes = survey_training(open_dataset(tmp_path), "train", "val").notes
+    assert notes == ("2 samples of val are in train too, so that they measure nothing new: 0, 1",)
+    windows = "splits:\n  train: [{stem: 0, window: [0, 0, 10, 24]}]\n  val: [{stem: 0, window: [10, 0, 10, 24]}]\n"
+    (tmp_path / "dataset.yaml").write_text(f"images: images\nmasks: masks\nclasses: [a, b]\n{windows}")
+    assert survey_training(open_dataset(tmp_path), "train", "val").notes == ()

@@ -7,10 +7,12 @@ import pytest
 from PIL import Image
 
 from perpixel.core.errors import UserError
+from perpixel.data.folders import open_dataset
+from perpixel.data.statistics import survey_training
 from perpixel.train import Recipe, train
 
 RECIPE = Recipe().changed(
-    {"steps": 3, "batch_size": 1, "evaluate_every": 1000, "data.crop": (32, 32), "data.jitter": 0, "precision": "fp32"}
+    {"steps": 3, "batch_size": 4, "evaluate_every": 1000, "data.crop": (32, 32), "data.jitter": 0}
 )
 
 
@@ -27,12 +29,17 @@ def folder(root: Path, greys: list[int]) -> str:
     return str(root)
 
 
-def test_images_all_of_the_same_colour_are_refused(tmp_path: Path) -> None:
-    data = folder(tmp_path, [90] * 4)
-    with pytest.raises(UserError, match=r"all of one and the same colour, for example .*0\.png"):
+def test_images_all_of_the_same_colour_are_said_to_be_that(tmp_path: Path) -> None:
+    data = folder(tmp_path, [90] * 6)
+    notes = survey_training(open_dataset(data), "train", "val").notes
+    assert notes == ("all 6 images looked at are of one and the same colour: there is nothing to see in them",)
+    with pytest.raises(
+        UserError, match=r"the loss became nan at step 2, on .*; of one single colour there: 0, 1; remove such images"
+    ):
         train(RECIPE.changed({"data.path": data}), tmp_path / "run")
 
 
-def test_images_of_different_single_colours_are_not(tmp_path: Path) -> None:
+def test_images_of_different_single_colours_train(tmp_path: Path) -> None:
     data = folder(tmp_path, [90, 91, 200])
+    assert survey_training(open_dataset(data), "train", "val").notes == ()
     assert train(RECIPE.changed({"data.path": data}), tmp_path / "run").steps == 3

@@ -84,7 +84,8 @@ class Preprocessing:
             UserError: its numbers cannot mean what those of the others mean.
         """
         same = self.dtype is None or image.dtype == self.dtype
-        return image if same else in_trained_numbers(image, self.dtype, self.value_range, where)
+        others = "the others of this data set are"
+        return image if same else in_trained_numbers(image, self.dtype, self.value_range, where, others)
 
     def __call__(self, image: Array, where: str = "image") -> Tensor:
         """(H, W, C) uint8, uint16 or float32 to (1, channels, h, w) float32, normalised, at the working size.

@@ -20,12 +20,17 @@ from perpixel.core.errors import UserError
 from perpixel.core.image import Array
 
 FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
+TRAINED = "the model was trained on"
 _LEAST_SPREAD = 0.3  # of the trained range
 _FARTHEST = 20  # deviations
 
 
 def in_trained_numbers(
-    image: Array, dtype: str | None, value_range: tuple[float, float] | None, where: str = "image"
+    image: Array,
+    dtype: str | None,
+    value_range: tuple[float, float] | None,
+    where: str = "image",
+    others: str = TRAINED,
 ) -> Array:
     """The (H, W, C) image, as float32 where its whole numbers mean what floats meant in training.
 
@@ -33,7 +38,7 @@ def in_trained_numbers(
         image: uint8, uint16 or float32.
         dtype: of the training images; None takes everything as it is.
         value_range: of the training images, as stored.
-        where: what to call the image in an error.
+        where, others: what to call the image and those of training in an error.
 
     Raises:
         UserError: the numbers cannot mean what those of the training images meant.
@@ -44,9 +49,11 @@ def in_trained_numbers(
     if dtype is None or image.dtype == dtype == "uint8":
         return image
     if image.dtype == np.float32 and dtype != "float32" and (image.min() < 0 or image.max() > 1):
-        raise _refusal(image, dtype, value_range, where, "give it in the same numbers, or as floats in [0, 1]")
+        raise _refusal(
+            image, dtype, value_range, f"{where}: {others}", "give it in the same numbers, or as floats in [0, 1]"
+        )
     if value_range is not None and not _is_plausible(image, dtype, value_range):
-        raise _refusal(image, dtype, value_range, where, "give it in the same numbers")
+        raise _refusal(image, dtype, value_range, f"{where}: {others}", "give it in the same numbers")
     return image.astype(np.float32, copy=False) if dtype == "float32" else image
 
 
@@ -82,8 +89,8 @@ def _is_plausible(image: Array, dtype: str, value_range: tuple[float, float]) ->
 
 
 def _refusal(
-    image: Array, dtype: str, value_range: tuple[float, float] | None, where: str, what_to_do: str
+    image: Array, dtype: str, value_range: tuple[float, float] | None, words: str, what_to_do: str
 ) -> UserError:
     trained = f"{dtype} images" + (f" of {value_range[0]:g} to {value_range[1]:g}" if value_range else "")
     own = f"{image.dtype} of {image.min():g} to {image.max():g}"
-    return UserError(f"{where}: the model was trained on {trained}, this one is {own}; {what_to_do}")
+    return UserError(f"{words} {trained}, this one is {own}; {what_to_do}")

@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from perpixel.core import IGNORE
 from perpixel.core.image import Raster
 from perpixel.data.facts import ImageFacts, MaskFacts, PairFacts, usual_channels
-from perpixel.data.samples import some_names
+from perpixel.data.samples import Sample, some_names
+from perpixel.data.window import overlap
 
 ALPHA_DROPPED = "the last band, tagged as alpha, is left out"
 ALPHA_KEPT = "the last band, tagged as alpha, is kept, as its values are no transparency"
@@ -23,6 +25,10 @@ def image_notes(pairs: Sequence[PairFacts]) -> list[str]:
     notes = [text.format(_many(n, "image")) for text, n in counts.items()]
     for kind, n in types.most_common()[1:]:
         notes.append(f"{n} of {len(images)} images measured are {kind}, the others {types.most_common(1)[0][0]}")
+    if len({tuple(i.moments.mean) for i in images}) == 1 and len(images) > 1 and all(i.constant for i in images):
+        notes.append(
+            f"all {len(images)} images looked at are of one and the same colour: there is nothing to see in them"
+        )
     further = [p for p in pairs if (p.image and p.image.more) or (p.mask and p.mask.more)]
     if further:
         names = some_names([p.sample.name for p in further])
@@ -49,6 +55,19 @@ def two_codes(masks: Iterable[tuple[str, MaskFacts]]) -> list[str]:
     if any({1, IGNORE} <= values for _, values in held) or not any(1 in values for _, values in held):
         return []
     return [name for name, values in held if IGNORE in values]
+
+
+def overlap_notes(train: Iterable[Sample], val: Iterable[Sample]) -> list[str]:
+    """A line where what is trained on also measures."""
+    places: dict[Path, list[Sample]] = {}
+    for sample in train:
+        places.setdefault(sample.image, []).append(sample)
+    both = [s.name for s in val if any(overlap(s.window, t.window) for t in places.get(s.image, ()))]
+    if not both:
+        return []
+    return [
+        f"{_many(len(both), 'sample')} of val are in train too, so that they measure nothing new: {some_names(both)}"
+    ]
 
 
 def raster_notes(raster: Raster, channels: int) -> list[str]:

@@ -13,6 +13,7 @@ from perpixel.data.palettes import palette_conflict
 from perpixel.data.samples import Dataset
 from perpixel.labels import Taxonomy
 
+_MIXED = "save all in one; training takes shares of the full scale (255, 65535, floats of 0 to 1) as the same, and refuses others"
 RARE = 0.001
 """A class with less than this share of all labelled pixels is called rare."""
 
@@ -118,9 +119,7 @@ def _images(facts: Facts, rel: Named) -> Iterator[Finding]:
         types[image.dtype].append(name)
     usual = max(types, key=lambda t: len(types[t]), default="")
     mixed = (f"{name}: {t}" for t, names in types.items() if t != usual for name in names)
-    yield from if_any(
-        f"images of another number type than the usual {usual}", mixed, "their brightness may not compare"
-    )
+    yield from if_any(f"images of another number type than the usual {usual}", mixed, _MIXED)
     unsure = (
         f"{name}: orientation {p.image.orientation}"
         for name, p in pairs

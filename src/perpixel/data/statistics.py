@@ -16,7 +16,7 @@ from perpixel.core.image import Array
 from perpixel.core.reporter import Reporter
 from perpixel.data.facts import PairFacts, label_counts, usual_channels
 from perpixel.data.loader import read_labels, size_mismatch
-from perpixel.data.notes import image_notes, mask_notes
+from perpixel.data.notes import image_notes, mask_notes, overlap_notes
 from perpixel.data.palettes import palette_conflict
 from perpixel.data.samples import Dataset, Sample
 from perpixel.data.speaking import taxonomy_of
@@ -113,9 +113,9 @@ def survey_training(dataset: Dataset, train: str, val: str, report: Reporter | N
     conflict = palette_conflict(facts)
     counts = count_classes(facts[train], taxonomy)
     _refuse_nothing_to_learn(counts, taxonomy, dataset)
-    _refuse_nothing_to_see(facts[train], dataset)
     notes = [] if conflict is None or taxonomy.uses_colours else [f"{conflict}; the values count, not the colours"]
     notes += image_notes(facts[train])
+    notes += overlap_notes(samples, dataset.samples(val)) if val != train else []
     notes += mask_notes([p for pairs in facts.values() for p in pairs]) if taxonomy.values == ((0,), (1,)) else []
     if counts.labelled < counts.total:
         notes.append(f"{1 - counts.labelled / counts.total:.2%} of the training masks' pixels are ignored")
@@ -195,16 +195,6 @@ def _refuse_nothing_to_learn(counts: ClassCounts, taxonomy: Taxonomy, dataset: D
         raise UserError(
             f'{dataset.root}: every labelled pixel of the training masks is "{taxonomy.names[held[0]]}", {ignored}: there is '
             "nothing to tell it apart from; make what surrounds it a class of its own, such as {name: background, values: 0}"
-        )
-
-
-def _refuse_nothing_to_see(pairs: Sequence[PairFacts], dataset: Dataset) -> None:
-    images = [p.image for p in pairs if p.image is not None]
-    means = np.array([i.moments.mean for i in images if i.constant and i.channels == images[0].channels])
-    if len(means) == len(images) and np.ptp(means, axis=0).max() < 1e-9:
-        raise UserError(
-            f"{dataset.root}: the training images are all of one and the same colour, for example {pairs[0].sample.image}: there "
-            "is nothing to see in them; were they written empty, or are they the masks?"
         )
 
 
