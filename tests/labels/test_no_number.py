@@ -61,6 +61,13 @@ def test_infinity_and_fractions_are_no_values(tmp_path: Path) -> None:
             read_mask(tmp_path / "m.npy")
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_floats_of_any_width(tmp_path: Path, dtype: type) -> None:
+    np.save(tmp_path / "m.npy", LABELS.astype(dtype))
+    labels = Taxonomy.from_dict({"classes": ["a", "b"], "ignore": "nan"}).encode(read_mask(tmp_path / "m.npy"))
+    assert labels.tolist() == [[0, 1, 255], [1, 255, 0], [0, 0, 1]]
+
+
 def test_a_class_cannot_be_nan() -> None:
     with pytest.raises(UserError, match="must be integers or colours"):
         Taxonomy.from_dict({"classes": [{"name": "a", "values": "nan"}, "b"]})

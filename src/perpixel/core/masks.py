@@ -74,7 +74,8 @@ def _whole(values: Array, fault: Fault) -> Array:
         if fraction.size:
             hint = "" if np.isfinite(fraction[0]) else "; write the value to ignore there, such as 255"
             raise fault(f"a mask must hold whole numbers, this one holds {fraction[0]}{hint}")
-        values = np.where(number, values, NO_NUMBER).astype(np.int64)
+        values = np.where(number, values, 0).astype(np.int64)  # float16 does not reach NO_NUMBER
+        values[~number] = NO_NUMBER
     return _narrowed(values)
 
 
