@@ -106,3 +106,10 @@ def test_training_says_that_val_is_trained_on(tmp_path: Path) -> None:
     windows = "splits:\n  train: [{stem: 0, window: [0, 0, 10, 24]}]\n  val: [{stem: 0, window: [10, 0, 10, 24]}]\n"
     (tmp_path / "dataset.yaml").write_text(f"images: images\nmasks: masks\nclasses: [a, b]\n{windows}")
     assert survey_training(open_dataset(tmp_path), "train", "val").notes == ()
+
+
+def test_a_long_first_frame_is_no_fault(tmp_path: Path) -> None:
+    """More blocks of 255 bytes than are looked at for further frames in hostile files."""
+    Image.fromarray(RNG.integers(0, 256, (3700, 3700), dtype=np.uint8)).save(tmp_path / "a.gif")
+    assert (tmp_path / "a.gif").stat().st_size > 2**16 * 256
+    assert read_raster(tmp_path / "a.gif").more == 0
