@@ -44,7 +44,9 @@ def test_named_classes_are_as_named(tmp_path: Path, predictor: Predictor) -> Non
     by_colour = "".join(
         f"  - {{name: {n}, values: [{c}]}}\n" for n, c in zip(predictor.taxonomy.names, COLOURS, strict=True)
     )
-    for classes in ("classes: [road, sky, car]\n", f"classes:\n{by_colour}"):
+    names = zip(predictor.taxonomy.names, COLOURS, strict=True)
+    by_value = "".join(f"  - {{name: {n}, values: {i}, colour: {c}}}\n" for i, (n, c) in enumerate(names))
+    for classes in (f"classes:\n{by_value}", f"classes:\n{by_colour}"):
         (root / "dataset.yaml").write_text(classes)
         dataset = open_dataset(root)
         assert evaluate(predictor, dataset.split("all"), dataset.classes).ignored_share == 0

@@ -3,7 +3,8 @@
 trained on      image           becomes
 float32         uint8, uint16   the same numbers
 uint8, uint16   the other one   the same share of the full scale, 255 or 65535
-uint8, uint16   float32         the same share, if all of it lies in [0, 1]; else it is refused
+uint8, uint16   float32         the same share, if all of it lies in [0, 1]; the same numbers, if all of it are whole numbers
+                                of that type; else it is refused
 
 Where the range of the training images is known, an image whose average lies beyond it by more than the range's width is
 refused. So is one of another type that varies by less than 0.3 of that range (by the full scale), or whose type cannot hold
@@ -49,9 +50,10 @@ def in_trained_numbers(
     if dtype is None or image.dtype == dtype == "uint8":
         return image
     if image.dtype == np.float32 and dtype != "float32" and (image.min() < 0 or image.max() > 1):
-        raise _refusal(
-            image, dtype, value_range, f"{where}: {others}", "give it in the same numbers, or as floats in [0, 1]"
-        )
+        if image.min() < 0 or image.max() > FULL_SCALE[dtype] or (image != np.rint(image)).any():
+            words = f"{where}: {others}"
+            raise _refusal(image, dtype, value_range, words, "give it in the same numbers, or as floats in [0, 1]")
+        return in_trained_numbers(image.astype(dtype), dtype, value_range, where, others)
     if value_range is not None and not _is_plausible(image, dtype, value_range):
         raise _refusal(image, dtype, value_range, f"{where}: {others}", "give it in the same numbers")
     return image.astype(np.float32, copy=False) if dtype == "float32" else image
