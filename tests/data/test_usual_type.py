@@ -65,9 +65,11 @@ def test_bytes_stored_as_another_type_do_not_train_in_silence(tmp_path: Path, ot
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "other",
-    SAME)
+@pytest.mark.parametrize("other", SAME)
+def test_the_same_picture_in_another_type_trains_and_is_said(tmp_path: Path, other) -> None:  # type: ignore[no-untyped-def]
+    images = photos(5)
+    truth = images[1].astype(float)
+    images[1] = other(images[1])
     root = folder(tmp_path, images)
     image, _ = reader(root).decode(1)
     scale = 1 if image.dtype == torch.uint8 else 255
