@@ -73,7 +73,6 @@ def test_masks_in_npy(tmp_path: Path, stored: np.ndarray, dtype: type, wanted: l
     ("stored", "words"),
     [
         (np.array([[0.5, 1.0]]), "whole numbers, this one holds 0.5"),
-        (np.array([[np.nan, 1.0]]), "whole numbers, this one holds nan; write the value to ignore there"),
         (np.array([[np.inf, 1.0]]), "whole numbers, this one holds inf; write the value to ignore there"),
         (np.zeros((4, 5, 7), np.uint8), r"expected a mask of \(H, W\)"),  # one-hot, not to be read as a colour
         (np.zeros((4, 5, 2), np.uint8), r"expected a mask of \(H, W\)"),

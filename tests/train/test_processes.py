@@ -54,7 +54,7 @@ if where == "reading":
 if where == "training":
     watch(State, "step", lambda *a: True, here)
 if where == "evaluating":
-    watch(sys.modules["perpixel.infer.evaluate"], "read_pair", lambda *a: True, here)
+    watch(sys.modules["perpixel.infer.evaluate"], "read_noted", lambda *a: True, here)
 if where == "rank 1":
     watch(State, "step", lambda *a: True, stop_rank_1)
 from perpixel.cli import main

@@ -131,7 +131,7 @@ def test_interrupted_in_an_evaluation(
     import sys
 
     with monkeypatch.context() as patch:
-        calls = at_call(patch, sys.modules["perpixel.infer.evaluate"], "read_pair", nth, terminate)
+        calls = at_call(patch, sys.modules["perpixel.infer.evaluate"], "read_noted", nth, terminate)
         with pytest.raises(Interrupted):
             train(tiny, tmp_path / "run")
     assert len(calls) == nth  # the other images were not waited for

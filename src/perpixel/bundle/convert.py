@@ -55,12 +55,19 @@ def convert_weights(
             f"{file}: a classifier's weights; say num_classes for a segmentation network that starts from it"
         )
     taxonomy = taxonomy_of(classes, ported)
-    pixels = ported.pixels
+    pixels, is_photo = ported.pixels, ported.reading.in_channels == 3
     info = BundleInfo(
         network=ported.reading.network,
         options=ported.options,
         taxonomy=taxonomy.to_dict(),
-        preprocessing=Preprocessing(ported.reading.in_channels, pixels.mean, pixels.std, bgr=pixels.bgr),
+        preprocessing=Preprocessing(
+            ported.reading.in_channels,
+            pixels.mean,
+            pixels.std,
+            bgr=pixels.bgr,
+            dtype="uint8" if is_photo else None,
+            value_range=(0, 255) if is_photo else None,
+        ),
         training={
             "ported_from": source,
             "file": file.name,

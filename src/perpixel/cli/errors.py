@@ -80,10 +80,10 @@ def errors(
 
 def _field_side(predictor: "Predictor", samples: Sequence["Sample"]) -> float | None:
     """Of the theoretical field, in pixels of the first image."""
-    from perpixel.core.image import read_image
+    from perpixel.core.image import image_size
     from perpixel.explain.fields import field_side
 
-    height, width = read_image(samples[0].image).shape[:2]
+    height, width = image_size(samples[0].image)
     return field_side(predictor.model, predictor.preprocessing, (height, width))
 
 

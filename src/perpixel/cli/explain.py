@@ -34,7 +34,6 @@ def explain(
     """Scores, occlusion and gradient map, fields, and how much context the pixel's segment needs."""
     from typing import cast
 
-    from perpixel.core.image import read_image
     from perpixel.core.memory import keep_freed_memory
     from perpixel.core.reporter import for_user
     from perpixel.explain.context import Fill
@@ -42,7 +41,8 @@ def explain(
     from perpixel.infer import load
 
     keep_freed_memory()
-    place, pixels, predictor = point(at), read_image(image), load(model, device)
+    place, predictor = point(at), load(model, device)
+    pixels = predictor.preprocessing.read(image)
     label = None if class_ is None else class_named(predictor.taxonomy, class_)
     with for_user("pass") as report:
         found = explain_pixel(predictor, pixels, place, label, side, step, cast(Fill, fill), seed, report)

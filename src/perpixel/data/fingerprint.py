@@ -126,7 +126,7 @@ def _refuse_other_classes(trained: Taxonomy, dataset: Dataset) -> None:
 
 
 def _refuse_other_channels(channels: int, sample: Sample) -> None:
-    now = read_image(sample.image).shape[2]
+    now = read_image(sample.image, channels).shape[2]
     if now != channels and {now, channels} != {1, 3}:
         raise UserError(f"{sample.image}: has {now} channels, and the run was trained on images of {channels}")
 

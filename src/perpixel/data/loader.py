@@ -17,7 +17,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from perpixel.core.errors import UserError
-from perpixel.core.image import Array, match_channels, read_raster
+from perpixel.core.image import Array, RawMask, match_channels, read_raster
+from perpixel.data.notes import raster_notes
+from perpixel.data.palettes import other_order
 from perpixel.data.samples import Sample
 from perpixel.data.tensors import resize_short_side, to_tensor
 from perpixel.data.transforms import Augmentation, augment
@@ -37,33 +39,53 @@ class Batch:
     names: tuple[str, ...]
 
 
-def read_pair(sample: Sample, taxonomy: Taxonomy, mean: Sequence[float] = ()) -> tuple[Array, Array]:
+def read_pair(
+    sample: Sample, taxonomy: Taxonomy, mean: Sequence[float] = (), channels: int | None = None
+) -> tuple[Array, Array]:
     """The image (H, W, C) and labels (H, W) uint8 of a sample, cut to its window.
 
-    Where the image holds no measurement (NaN, "no data"), it is `mean`, one a channel, or 0; where that is so in all
-    channels the label is 255.
+    `channels` are wanted of the image, as for `read_image`. Where the image holds no measurement (NaN, "no data"), it is
+    `mean`, one a channel, or 0; where that is so in all channels the label is 255.
 
     Raises:
         UserError: a file cannot be read, the sizes differ, or the mask holds a value of no class.
     """
-    raster, labels = read_raster(sample.image), _read_whole_labels(sample, taxonomy)
-    image = raster.filled(mean)
+    noted = read_noted(sample, taxonomy, mean, channels)
+    return noted.image, noted.labels
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A pair as `read_pair` gives it; notes, a line for each thing of the image that is not taken as it is stored; order, words
+    for a mask whose palette has the classes in another order than the taxonomy, or None."""
+
+    image: Array
+    labels: Array
+    notes: list[str]
+    order: str | None
+
+
+def read_noted(sample: Sample, taxonomy: Taxonomy, mean: Sequence[float] = (), channels: int | None = None) -> Noted:
+    """As `read_pair`, with what there is to say of it."""
+    raster, mask = read_raster(sample.image, channels), _read_mask(sample)
+    image, labels = raster.filled(mean), taxonomy.encode(mask, str(sample.mask_path))
     if image.shape[:2] != labels.shape:
         raise UserError(size_mismatch(sample, image.shape[:2], labels.shape))
     if raster.valid is not None:
         labels = np.where(raster.measured(), labels, np.uint8(255))
-    return _part(sample, image), _part(sample, labels)
+    notes = raster_notes(raster, channels or image.shape[2])
+    return Noted(_part(sample, image), _part(sample, labels), notes, other_order(mask, taxonomy))
 
 
 def read_labels(sample: Sample, taxonomy: Taxonomy) -> Array:
     """The labels (H, W) uint8 of a sample, cut to its window."""
-    return _part(sample, _read_whole_labels(sample, taxonomy))
+    return _part(sample, taxonomy.encode(_read_mask(sample), str(sample.mask_path)))
 
 
-def _read_whole_labels(sample: Sample, taxonomy: Taxonomy) -> Array:
+def _read_mask(sample: Sample) -> RawMask:
     if sample.mask is None:
         raise UserError(f"{sample.image}: there is no mask for this image")
-    return taxonomy.encode(sample.mask.read(), str(sample.mask.path))
+    return sample.mask.read()
 
 
 def _part(sample: Sample, array: Array) -> Array:
@@ -94,6 +116,7 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
         channels: grey becomes RGB or RGB grey where an image has other channels; None takes them as they are.
         short_side: images are first resized to this shorter side, in pixels; None keeps their size.
         mean: of each channel, which stands where nothing was measured.
+        usual_type: brings an image (named for an error) to the number type of the others, or raises UserError.
         memory_bytes: how much the decoded pairs may take; None is a quarter of the machine's free memory.
     """
 
@@ -106,10 +129,12 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
         channels: int | None = None,
         short_side: int | None = None,
         mean: Sequence[float] = (),
+        usual_type: Callable[[Array, str], Array] | None = None,
         memory_bytes: int | None = None,
     ) -> None:
         self.samples, self.taxonomy, self.augmentation = tuple(samples), taxonomy, augmentation
         self.seed, self.channels, self.short_side, self.mean = seed, channels, short_side, tuple(mean)
+        self.usual_type = usual_type
         self.memory_bytes = free_memory() // 4 if memory_bytes is None else memory_bytes
         self._kept: list[tuple[Tensor, Tensor]] = []
 
@@ -138,7 +163,9 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
     def decode(self, index: int) -> tuple[Tensor, Tensor]:
         """The pair as it is before augmentation."""
         sample = self.samples[index]
-        image_array, label_array = read_pair(sample, self.taxonomy, self.mean)
+        image_array, label_array = read_pair(sample, self.taxonomy, self.mean, self.channels)
+        if self.usual_type is not None:
+            image_array = self.usual_type(image_array, str(sample.image))
         if self.channels is not None:
             image_array = match_channels(image_array, self.channels, str(sample.image))
         image, labels = to_tensor(image_array), torch.from_numpy(np.ascontiguousarray(label_array))

@@ -117,7 +117,7 @@ class BoxPredictor:
         Raises:
             UserError: the file cannot be read, or its channels do not fit the model.
         """
-        array = as_array(image)
+        array = as_array(image, self.preprocessing.channels, self.preprocessing.mean_of_bands)
         found = self.find(array, str(image) if isinstance(image, str | Path) else "image")
         return Boxes(found, self.names, self.colours, display_image(array))
 

@@ -11,12 +11,15 @@ from perpixel.core import IGNORE
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array
 from perpixel.core.reporter import Reporter, Silent
-from perpixel.data.loader import read_pair
+from perpixel.data.loader import read_noted
+from perpixel.data.notes import together
 from perpixel.data.samples import Dataset, Sample
 from perpixel.infer.pieces import Piece
 from perpixel.infer.predictor import Predictor, Question
 from perpixel.labels import Taxonomy
 from perpixel.metrics import METRICS, ConfusionMatrix, Evaluation, image_mean_iou
+
+NAME_THEM = "name them in a dataset.yaml (perpixel check DATA --write)"
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,14 @@ class ImageScore:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What `evaluate` found: the streaming evaluation with its counts, every image's own score, and the share of the pixels
-    that counted for nothing because their mask value is ignored."""
+    """What `evaluate` found: the streaming evaluation with its counts, every image's own score, the share of the pixels
+    that counted for nothing because their mask value is ignored, and a line for each thing of images that was not taken as it is
+    stored."""
 
     evaluation: Evaluation
     images: tuple[ImageScore, ...]
     ignored_share: float = 0.0
+    notes: tuple[str, ...] = ()
 
     @property
     def results(self) -> dict[str, Any]:
@@ -84,15 +89,21 @@ def evaluate(
     taxonomy = taxonomy or predictor.taxonomy
     require_same_classes(predictor.taxonomy, taxonomy)
     evaluation, scores = Evaluation(taxonomy.num_classes, tuple(metrics)), []
-    report, ignored, pixels = report or Silent(), 0, 0
+    report, ignored, pixels, takes = report or Silent(), 0, 0, predictor.preprocessing
+    notes: dict[str, list[str]] = {}
     for done, sample in enumerate(samples):
         report.step(done, len(samples))
-        image, labels = read_pair(sample, taxonomy, predictor.preprocessing.mean_of_bands)
+        read = read_noted(sample, taxonomy, takes.mean_of_bands, takes.channels)
+        if read.order and not named:
+            raise UserError(f"{sample.mask_path}: {read.order}; {NAME_THEM}")
+        for note in read.notes:
+            notes.setdefault(note, []).append(sample.name)
+        image, labels = read.image, read.labels
         prediction = _measured(predictor, Question(image, str(sample.image), flip), labels, evaluation)
         scores.append(ImageScore(sample, image_mean_iou(prediction, labels, taxonomy.num_classes)))
         ignored, pixels = ignored + int(np.count_nonzero(labels == IGNORE)), pixels + labels.size
     report.step(len(samples), len(samples))
-    found = Evaluated(evaluation, tuple(scores), ignored / pixels if pixels else 0.0)
+    found = Evaluated(evaluation, tuple(scores), ignored / pixels if pixels else 0.0, together(notes))
     if not named:
         _refuse_other_values(taxonomy, evaluation.confusion, found.ignored_share)
     return found
@@ -130,7 +141,7 @@ def _refuse_other_values(taxonomy: Taxonomy, confusion: ConfusionMatrix, ignored
     if len(seen) == 1 and taxonomy.num_classes > 1 and ignored_share > 0:
         raise UserError(
             f'of the model\'s {taxonomy.num_classes} classes only "{seen[0]}" is in these masks, and {ignored_share:.1%} of '
-            "their pixels are ignored; if their values mean classes, name them in a dataset.yaml (perpixel check DATA --write)"
+            f"their pixels are ignored; if their values mean classes, {NAME_THEM}"
         )
 
 

@@ -91,7 +91,8 @@ def _images(predictor: BoxPredictor, measured: EvaluatedBoxes, taxonomy: Taxonom
     """The images that did worst, with the true and the found boxes."""
     shots = []
     for one in measured.worst(PICTURED):
-        image, truth = read_objects(one.sample, taxonomy, predictor.rule)
+        takes = predictor.preprocessing
+        image, truth = read_objects(one.sample, taxonomy, predictor.rule, takes.mean_of_bands, takes.channels)
         found = predictor.predict(image)
         pictures = {
             "truth": draw_truth(display_image(image), truth, predictor.colours),

@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib import colormaps
 
 from perpixel.core.image import Array
-from perpixel.data.loader import read_pair
 from perpixel.data.samples import Sample
 from perpixel.explain.errors import ErrorStudy
 from perpixel.explain.uncertainty import UncertaintyStudy
@@ -166,6 +165,6 @@ def _asked(
     sample: Sample, study: ErrorStudy, predictor: Predictor, asked: dict[str, tuple[Array, Prediction]]
 ) -> tuple[Array, Prediction]:
     if sample.name not in asked:
-        image, truth = read_pair(sample, study.taxonomy)
+        image, truth = predictor.preprocessing.read_pair(sample, study.taxonomy)
         asked[sample.name] = truth, predictor.predict(image)
     return asked[sample.name]

@@ -142,6 +142,7 @@ def set_up(recipe: Recipe, report: Reporter | None = None, kept: Mapping[str, An
             found.channels,
             recipe.data.short_side,
             preprocessing.mean_of_bands,
+            preprocessing.usual_type,
         ),
         val=val,
         counts=counts,

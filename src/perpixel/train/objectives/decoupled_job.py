@@ -81,6 +81,7 @@ def decoupled_job(recipe: Recipe, part: DecoupledPart, report: Reporter, kept: M
         found.channels,
         preprocessing.short_side,
         preprocessing.mean_of_bands,
+        preprocessing.usual_type,
     )
     weak, strong = weak_and_strong(reader, model.background, part, recipe.seed, report)
     if part.image_labels:

@@ -169,6 +169,7 @@ def detection_job(recipe: Recipe, report: Reporter, known: Mapping[str, Any] | N
         found.channels,
         data.short_side,
         preprocessing.mean_of_bands,
+        preprocessing.usual_type,
     )
     kept = pairs.keep_in_memory()
     objects = read_all(pairs, rule, report)
