@@ -108,7 +108,7 @@ class _Run:
     def go(self, checkpoint: Checkpoint | None) -> Trained:
         with self.folder.claimed(), self.stop.listening():
             try:
-                known = self.folder.data() if checkpoint else None
+                known = (self.folder.data() or {}) if checkpoint else None
                 job = make_job(self.recipe, Heeding(self.report, self.stop), known)
                 for line in job.lines:
                     self.report.line(line)

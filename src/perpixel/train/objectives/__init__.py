@@ -19,7 +19,7 @@ def make_job(recipe: Recipe, report: Reporter, known: Mapping[str, Any] | None =
     Args:
         recipe: what to do.
         report: told how far looking is.
-        known: `Job.data` of the run that goes on, which spares a second look.
+        known: `Job.data` of the run that goes on, which spares a second look; empty where it kept none.
 
     Raises:
         UserError: the data cannot be used, or the recipe does not fit it.
