@@ -1,7 +1,7 @@
 """Measures a predictor on a split: whole images at their own size, one pass for all metrics."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ class ImageScore:
     image_mean_iou: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluated:
     """What `evaluate` found: the streaming evaluation with its counts, every image's own score, and the share of the pixels
     that counted for nothing because their mask value is ignored."""
@@ -35,6 +35,12 @@ class Evaluated:
     evaluation: Evaluation
     images: tuple[ImageScore, ...]
     ignored_share: float = 0.0
+
+    def __repr__(self) -> str:
+        """Such as Evaluated(mIoU 0.7671 over 11 of 11 classes, 233 images)."""
+        found = self.evaluation.confusion
+        over = f"{found.num_present} of {found.num_classes} classes"
+        return f"Evaluated(mIoU {found.mean_iou:.4f} over {over}, {len(self.images)} images)"
 
     @property
     def results(self) -> dict[str, Any]:
@@ -111,9 +117,10 @@ def _measured(predictor: Predictor, question: Question, labels: Array, evaluatio
     return prediction
 
 
-def _refuse_others(samples: Iterable[Any]) -> None:
-    """Raises UserError where images were given instead of samples with masks."""
-    wrong = next((s for s in samples if not isinstance(s, Sample)), None)
+def _refuse_others(samples: Any) -> None:
+    """Raises UserError where images, or the name of a folder, were given instead of samples with masks."""
+    listed = samples if isinstance(samples, Sequence) else [samples]
+    wrong = next((s for s in listed if not isinstance(s, Sample)), None)
     if wrong is not None:
         raise UserError(
             f"expected samples with masks, got {type(wrong).__name__}; give open_dataset(DATA), or a split of it: "
