@@ -120,10 +120,10 @@ def _measured(predictor: Predictor, question: Question, labels: Array, evaluatio
 def _refuse_others(samples: Any) -> None:
     """Raises UserError where images, or the name of a folder, were given instead of samples with masks."""
     listed = samples if isinstance(samples, Sequence) else [samples]
-    wrong = next((s for s in listed if not isinstance(s, Sample)), None)
-    if wrong is not None:
+    wrong = [type(s).__name__ for s in listed if not isinstance(s, Sample)]
+    if wrong:
         raise UserError(
-            f"expected samples with masks, got {type(wrong).__name__}; give open_dataset(DATA), or a split of it: "
+            f"expected samples with masks, got {wrong[0]}; give open_dataset(DATA), or a split of it: "
             'open_dataset(DATA).split("val")'
         )
 
