@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array, match_channels, read_raster
+from perpixel.core.reporter import Reporter
 from perpixel.data.samples import Sample
 from perpixel.data.transforms import Augmentation, augment, resize_short_side, to_tensor
 from perpixel.data.window import cut, hw, lies_inside
@@ -147,8 +148,8 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
         assert resized_labels is not None
         return resized, resized_labels
 
-    def keep_in_memory(self) -> bool:
-        """Decodes everything once, unless it turns out not to fit; says whether it did."""
+    def keep_in_memory(self, report: Reporter | None = None) -> bool:
+        """Decodes everything once, unless it turns out not to fit; says whether it did. `report` may raise to stop."""
         if self._kept:
             return True
         if _nbytes(self.decode(0)) * len(self) > self.memory_bytes:
@@ -156,6 +157,8 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
         left, kept = self.memory_bytes, []
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders release the interpreter's lock
             for first in range(0, len(self), _DECODED_TOGETHER):
+                if report is not None:
+                    report.step(first, len(self), "decoding")
                 pairs = list(pool.map(self.decode, range(first, min(first + _DECODED_TOGETHER, len(self)))))
                 left -= sum(map(_nbytes, pairs))
                 if left < 0:

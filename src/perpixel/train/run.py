@@ -120,6 +120,8 @@ class _Run:
                     self.loop.go()
                     self._end(self.loop)
                     progress, checkpoint = progress.next_stage(), None
+                if self.loop:
+                    self.loop.look_up()  # told to stop in the last save, it does not go on to a report
             except Interrupted:
                 self._leave()
                 raise

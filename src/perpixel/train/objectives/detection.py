@@ -170,7 +170,7 @@ def detection_job(recipe: Recipe, report: Reporter, known: Mapping[str, Any] | N
         data.short_side,
         preprocessing.mean_of_bands,
     )
-    kept = pairs.keep_in_memory()
+    kept = pairs.keep_in_memory(report)
     objects = read_all(pairs, rule, report)
     recipe, line = with_anchors(recipe, objects)
     part = part.model_copy(update={"classes": rule.classes})
