@@ -144,7 +144,7 @@ def split_by_hash(samples: Sequence[Sample]) -> dict[str, tuple[Sample, ...]]:
     """
 
     def place(sample: Sample) -> float:
-        return int(hashlib.sha256(sample.name.encode()).hexdigest()[:8], 16) / 2**32
+        return int(hashlib.sha256(sample.name.encode("utf-8", "surrogateescape")).hexdigest()[:8], 16) / 2**32
 
     ordered = sorted(samples, key=place)
     cut = sum(place(s) < VAL_SHARE for s in ordered)
