@@ -12,7 +12,7 @@ from PIL import Image
 
 from perpixel.core.errors import UserError
 from perpixel.data.folders import open_dataset
-from perpixel.data.loader import read_pair
+from perpixel.data.pairs import read_pair
 from perpixel.data.statistics import infer_taxonomy
 from perpixel.labels import Taxonomy
 

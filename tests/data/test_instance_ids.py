@@ -7,7 +7,7 @@ from PIL import Image
 
 from perpixel.data.check import check_dataset
 from perpixel.data.folders import open_dataset
-from perpixel.data.loader import read_pair
+from perpixel.data.pairs import read_pair
 from perpixel.labels import CITYSCAPES
 
 

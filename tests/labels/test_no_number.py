@@ -12,7 +12,7 @@ from perpixel.core.errors import UserError
 from perpixel.core.image import read_mask
 from perpixel.data.check import check_dataset
 from perpixel.data.folders import open_dataset
-from perpixel.data.loader import read_pair
+from perpixel.data.pairs import read_pair
 from perpixel.data.starter import starter
 from perpixel.labels import Taxonomy
 

@@ -10,7 +10,6 @@ from safetensors.torch import load_file
 
 from perpixel.bundle.folder import save_bundle
 from perpixel.bundle.info import BundleInfo
-from perpixel.bundle.network import without_download
 from perpixel.bundle.preprocessing import Preprocessing
 from perpixel.core.errors import UserError, nearest
 from perpixel.core.files import sha256_file
@@ -45,7 +44,7 @@ def convert_weights(
     Raises:
         UserError: the file cannot be read, or is not what `source` says; there are more or fewer names than classes.
     """
-    file, options = Path(file), without_download(options or {})
+    file = Path(file)
     state = read_checkpoint(file, unsafe_pickle)
     ported = read_port(source, state, num_classes, network, options)
     if names_all_but_void(classes, ported):

@@ -11,7 +11,7 @@ from torch import Tensor
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array, match_channels, read_raster
 from perpixel.core.number_types import in_trained_numbers, refuse_far
-from perpixel.data.loader import read_pair
+from perpixel.data.pairs import read_pair
 from perpixel.data.samples import Sample
 from perpixel.data.tensors import resize_short_side, to_tensor
 from perpixel.labels import Taxonomy
@@ -74,7 +74,7 @@ class Preprocessing:
         return read_raster(path, self.channels).filled(self.mean_of_bands)
 
     def read_pair(self, sample: Sample, taxonomy: Taxonomy) -> tuple[Array, Array]:
-        """The image, as `read` gives it, and the labels of a sample; see `perpixel.data.loader.read_pair`."""
+        """The image, as `read` gives it, and the labels of a sample; see `perpixel.data.pairs.read_pair`."""
         return read_pair(sample, taxonomy, self.mean_of_bands, self.channels)
 
     def usual_type(self, image: Array, where: str = "image") -> Array:

@@ -80,10 +80,10 @@ def train(
 def finish(trained: "Trained", report: bool) -> None:
     """What comes after training: the report, where it is wanted."""
     if report and os.environ.get("RANK", "0") == "0":  # under torchrun one process writes it
-        from perpixel.core.reporter import for_user
-        from perpixel.report import write_report
-
         try:
+            from perpixel.core.reporter import for_user
+            from perpixel.report import write_report
+
             with for_user("measured for the report", sys.stderr) as reporter:
                 page = write_report(trained.run, report=reporter)
         except KeyboardInterrupt:

@@ -4,6 +4,7 @@ Source of the tags: OGC 19-008r4, GeoTIFF 1.1; of the world file's six lines, th
 pixel: the ESRI world file, as GDAL documents it.
 """
 
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -168,7 +169,7 @@ def _from_world_file(image: Path) -> Georeference | None:
     names = [f"{ending[:2]}{ending[-1:]}w", f"{ending}w", ".wld"] if len(ending) > 2 else [".wld"]
     for name in (n for given in names for n in (given, given.upper())):
         file = image.with_suffix(name)
-        if file.is_file():
+        if os.path.isfile(file):  # not of the path, which raises where the name is too long
             numbers = file.read_text(encoding="latin-1").replace(",", ".").split()
             try:
                 a, d, b, e, x, y = map(float, numbers[:6])

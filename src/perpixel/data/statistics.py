@@ -15,8 +15,8 @@ from perpixel.core.errors import UserError
 from perpixel.core.image import Array
 from perpixel.core.reporter import Reporter
 from perpixel.data.facts import PairFacts, label_counts, usual_channels
-from perpixel.data.loader import read_labels, size_mismatch
 from perpixel.data.notes import image_notes, mask_notes, overlap_notes
+from perpixel.data.pairs import read_labels, size_mismatch
 from perpixel.data.palettes import palette_conflict
 from perpixel.data.samples import Dataset, Sample
 from perpixel.data.speaking import taxonomy_of

@@ -9,7 +9,7 @@ import numpy as np
 
 from perpixel.core.errors import UserError, nearest
 from perpixel.core.image import Array, read_mask
-from perpixel.data.loader import read_pair
+from perpixel.data.pairs import read_pair
 from perpixel.data.samples import Sample
 from perpixel.detection.boxes import (
     LEAST_PIXELS,

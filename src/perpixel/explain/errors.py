@@ -18,7 +18,7 @@ from perpixel.core import IGNORE
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array
 from perpixel.core.reporter import Reporter, Silent
-from perpixel.data.loader import read_labels
+from perpixel.data.pairs import read_labels
 from perpixel.data.samples import Sample
 from perpixel.explain.worst import WorstRegions
 from perpixel.infer import Prediction, Predictor

@@ -99,10 +99,7 @@ class Prediction:
 
     def _repr_png_(self) -> bytes:
         """The overlay, for a notebook."""
-        picture, file = self.overlay(), io.BytesIO()
-        picture.thumbnail((NOTEBOOK_SIDE, NOTEBOOK_SIDE))
-        picture.save(file, "PNG")
-        return file.getvalue()
+        return notebook_png(self.overlay())
 
     def save(
         self, folder: str | Path, stem: str, probabilities: bool = False, place: Georeference | None = None
@@ -126,11 +123,11 @@ class Prediction:
         folder.mkdir(parents=True, exist_ok=True)
         indexed = Image.fromarray(self.labels)
         indexed.putpalette(self.taxonomy.palette.ravel().tolist())
-        _save_picture(indexed, folder / files["labels"])
-        _save_picture(self.overlay(), folder / files["overlay"], quality=92)
+        save_picture(indexed, folder / files["labels"])
+        save_picture(self.overlay(), folder / files["overlay"], quality=92)
         if self.mean_variance is not None:
             grey = Image.fromarray((510 * np.sqrt(self.mean_variance)).astype(np.uint8))
-            _save_picture(grey, folder / files["uncertainty"])
+            save_picture(grey, folder / files["uncertainty"])
         if probabilities:
             with atomic_write(folder / files["probabilities"]) as aside, open(aside, "wb") as file:
                 np.save(file, self.probabilities.astype(np.float16))
@@ -140,13 +137,21 @@ class Prediction:
         return files
 
 
+def notebook_png(picture: Image.Image) -> bytes:
+    """A picture as PNG, made smaller where it is larger than a notebook shows."""
+    picture, file = picture.copy(), io.BytesIO()
+    picture.thumbnail((NOTEBOOK_SIDE, NOTEBOOK_SIDE))
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
 def _refuse_long(names: Iterable[str]) -> None:
     length = max(len(os.fsencode(name)) for name in names)
     if length > LONGEST_NAME:
         raise UserError(f"the name of a result would have {length} bytes, {LONGEST_NAME} at most; rename the image")
 
 
-def _save_picture(picture: Image.Image, file: Path, **how: Any) -> None:
+def save_picture(picture: Image.Image, file: Path, **how: Any) -> None:
     """Encoded in memory first, where a full disk cannot be mistaken for a fault of the encoder."""
     encoded = io.BytesIO()
     picture.save(encoded, "JPEG" if file.suffix == ".jpg" else "PNG", **how)

@@ -129,7 +129,7 @@ class Taxonomy:
         low, high = self._lowest, self._lowest + len(self._table)
         if keys.size and (keys.min() < low or keys.max() >= high):
             raise self._unknown(int(keys.min() if keys.min() < low else keys.max()), where)
-        labels = self._table[keys - low if low else keys]
+        labels = self._table[keys.astype(np.int64) - low if low else keys]  # bytes have no room for a negative value
         if (labels == _UNKNOWN).any():
             raise self._unknown(int(keys[labels == _UNKNOWN][0]), where)
         return labels

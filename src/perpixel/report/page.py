@@ -76,7 +76,7 @@ def write_report(run: str | Path, data: str | None = None, split: str = "val", r
     if is_detector(folder.recipe.model.name):
         from perpixel.report.boxes_page import write_boxes_report  # who segments does not wait for it
 
-        return write_boxes_report(folder, data, split)
+        return write_boxes_report(folder, data, split, report)
     measured, note = None, ""
     try:
         measured = _measure(folder, data, split, report)

@@ -72,7 +72,7 @@ class Loop:
         p, parts, saved = self.progress, self.recipe.accumulate, time.monotonic()
         stream = self.objective.batches(p.step * parts, self.length.last * parts, self.place)
         while True:
-            self._look_up()
+            self.look_up()
             if self.length.due(p) and p.evaluated != p.step:
                 self._judge()
                 self.save()
@@ -118,7 +118,7 @@ class Loop:
             f"of one single colour there: {', '.join(sorted(flat))}; remove such images, or if they are meant, {rate}"
         )
 
-    def _look_up(self) -> None:
+    def look_up(self) -> None:
         """Reads the clock, and raises `Interrupted` when any process was told to stop; all processes look together."""
         p, asked = self.progress, self.stop.asked
         p.clock = self.clock_before + time.monotonic() - self.began
@@ -140,7 +140,7 @@ class Loop:
                 if figures.score > p.best:
                     p.best = figures.score
                     self.objective.keep(self.folder.path, predictor, self.training(), figures.metrics)
-        self._look_up()
+        self.look_up()
         p.evaluated, p.judged_at = p.step, p.clock
 
     def training(self) -> dict[str, Any]:

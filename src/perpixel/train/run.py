@@ -109,7 +109,7 @@ class _Run:
     def go(self, checkpoint: Checkpoint | None) -> Trained:
         with self.folder.claimed(), self.stop.listening():
             try:
-                kept = self.folder.data() if checkpoint else None
+                kept = (self.folder.data() or {}) if checkpoint else None
                 job = make_job(self.recipe, Heeding(self.report, self.stop), kept)
                 for line in job.lines:
                     self.report.line(line)
@@ -123,6 +123,8 @@ class _Run:
                     self.loop.go()
                     self._end(self.loop)
                     progress, checkpoint = progress.next_stage(), None
+                if self.loop:
+                    self.loop.look_up()  # told to stop in the last save, it does not go on to a report
             except Interrupted:
                 self._leave()
                 raise

@@ -101,7 +101,8 @@ def set_up(recipe: Recipe, report: Reporter | None = None, kept: Mapping[str, An
     Args:
         recipe: what to do.
         report: told how far reading is.
-        kept: `Setup.known` of the run that goes on; its data is then not measured again.
+        kept: `Setup.known` of the run that goes on, empty where it kept nothing; its data is then not measured again, and
+            its weights are not downloaded.
 
     Raises:
         UserError: the data, or a name or value in the recipe, cannot be used.
@@ -128,7 +129,9 @@ def set_up(recipe: Recipe, report: Reporter | None = None, kept: Mapping[str, An
     )
     weights = class_weights(_rule(recipe), counts.pixels, counts.image_pixels, recipe.loss.enet_constant)
     torch.manual_seed(recipe.seed)
-    model = build_network(recipe.model.name, taxonomy.num_classes, found.channels, recipe.model.options)
+    model = build_network(
+        recipe.model.name, taxonomy.num_classes, found.channels, recipe.model.options, filled=kept is not None
+    )
     return Setup(
         recipe=recipe,
         dataset=dataset,
