@@ -3,9 +3,10 @@
     python benchmarks/drn_gridding.py --out DIR [--width 0.25] [--steps 300] [--seeds 3] [--images 20] [--device auto]
 
 The data are synthetic scenes of perpixel's own (160 to train, 40 to judge, 120 x 160 pixels), the recipe the default one but for
-steps and the order of values in memory. Each network is trained from fresh weights, on a GPU where there is one, so many times with other seeds; then the maps
-of its levels are measured on scenes kept aside, all with the period 4, the largest dilation of all three. DIR/figures.json
-and DIR/gridding.png are written; what is trained already is not trained again. Beside the trained networks stand fresh ones.
+steps and the order of values in memory. Each network is trained from fresh weights, on a GPU where there is one, so many
+times with other seeds; then the maps of its levels are measured on scenes kept aside, all with the period 4, the largest
+dilation of all three. DIR/figures.json and DIR/gridding.png are written; what is trained already is not trained again. Beside the
+trained networks stand fresh ones.
 """
 
 import argparse
