@@ -7,13 +7,13 @@ that they see. Nothing is computed, so that this takes a second for the largest 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 from torch import nn
 
 from perpixel.analyze.footprint import Tries, middle
+from perpixel.analyze.regular import grid, steady
 from perpixel.analyze.trace import Boxes, trace
 from perpixel.analyze.trace.bounds import NOTHING, Bounds
 from perpixel.analyze.trace.boxes import ASSUMED, MOVED, SIZED, WHOLE, Note
@@ -24,7 +24,6 @@ IMAGES: tuple[Size, ...] = ((4096, 6144), (8192, 12288), (16384, 24576))
 is then longer than high, too."""
 GROWN = 1.25
 """A field that is so many times larger on an image of half as many pixels more, or of twice as many, grows with it."""
-LONGEST_PERIOD = 256
 TRIED: Size = (256, 256)
 """On which fields are tried that tracing does not find."""
 
@@ -154,7 +153,18 @@ def look(boxes: Boxes | None, size: Size) -> Look:
     if boxes is None:
         nothing = Line(0, math.nan, math.nan, True)
         return Look((nothing, nothing), (), frozenset(), size)
+    boxes = unmixed(boxes)
     return Look((line(boxes.rows, size[0]), line(boxes.columns, size[1])), boxes.shape, boxes.notes, size)
+
+
+def unmixed(boxes: Boxes) -> Boxes:
+    """With one factor for a dimension that is of rows alone, or of columns alone: behind an unpooling it has two. Tokens,
+    which are of both, keep theirs."""
+    for dim in range(boxes.rank):
+        hangs = [any(bounds.shape[axis] > 1 for axis in boxes.axes(dim)) for bounds in (boxes.rows, boxes.columns)]
+        if hangs.count(True) == 1:
+            boxes = boxes.merged(dim)
+    return boxes
 
 
 def line(bounds: Bounds, pixels: int) -> Line:
@@ -192,45 +202,6 @@ def units(bounds: Bounds) -> tuple[np.ndarray, np.ndarray]:
             best, spread = found, reach
     low, high = best.astype(np.int64)
     return low, -high
-
-
-def steady(places: np.ndarray) -> tuple[int, int]:
-    """Start and end of the longest run of neighbours among ascending numbers, less a quarter at both ends of a long one,
-    where a border may still be felt.
-
-    >>> steady(np.array([1, 4, 5, 6, 9])), steady(np.arange(100, 200))
-    ((4, 7), (125, 175))
-    """
-    run = max(np.split(places, np.flatnonzero(np.diff(places) != 1) + 1), key=len)
-    less = len(run) // 4 if len(run) >= 8 else 0
-    return int(run[0]) + less, int(run[-1]) + 1 - less
-
-
-def grid(centres: np.ndarray, first: int) -> tuple[float, float]:
-    """Stride and offset of units whose fields have these centres; `first` is the number of the first of them.
-
-    >>> grid(np.array([10.0, 10.0, 12.0, 12.0, 14.0, 14.0]), 4)  # two units see the same, as behind a nearest resize
-    (1.0, 5.5)
-    """
-    index = np.arange(first, first + len(centres))
-    if (cycle := repeats(centres)) is not None:
-        stride = cycle[1] / cycle[0]
-        return stride, float((centres - stride * index)[: cycle[0]].mean())
-    if len(centres) < 2:
-        return math.nan, math.nan
-    slope = float(centres[-1] - centres[0]) / (len(centres) - 1)
-    simple = float(Fraction(slope).limit_denominator(16))
-    stride = simple if abs(simple - slope) <= 0.01 * abs(slope) else slope
-    return stride, round(float((centres - stride * index).mean()), 2)
-
-
-def repeats(places: np.ndarray) -> tuple[int, float] | None:
-    """After how many units places are the same again but for a shift, and the shift; None for an irregular row."""
-    for period in range(1, min(LONGEST_PERIOD, len(places) // 2) + 1):
-        steps = places[period:] - places[:-period]
-        if (steps == steps[0]).all():
-            return period, float(steps[0])
-    return None
 
 
 def decided(seen: Sequence[Look], last: bool) -> Field | None:

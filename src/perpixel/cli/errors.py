@@ -35,6 +35,7 @@ def errors(
     context: Annotated[
         int, typer.Option(min=0, help="Of each class, so many objects are asked how much around them is used.")
     ] = 0,
+    fill: Annotated[str, typer.Option(help="What replaces the rest then: mean or blur.")] = "mean",
     out: Annotated[Path, typer.Option(help="The folder for errors.json and errors.html.")] = Path("errors"),
     device: Annotated[str, typer.Option()] = "auto",
 ) -> None:
@@ -44,6 +45,7 @@ def errors(
     from perpixel.core.reporter import for_user
     from perpixel.data.folders import open_dataset
     from perpixel.explain.class_context import context_results, study_context
+    from perpixel.explain.context import check_fill
     from perpixel.explain.context_plot import draw_context
     from perpixel.explain.error_results import error_results, groups_of, uncertainty_results
     from perpixel.explain.errors import study_errors
@@ -55,6 +57,7 @@ def errors(
     from perpixel.report.errors_page import About, write_errors_page
 
     refuse_file(out)
+    check_fill(fill)
     keep_freed_memory()
     predictor, dataset = load(model, device), open_dataset(data)
     samples, taxonomy = dataset.split(split), dataset.classes or predictor.taxonomy
@@ -64,7 +67,7 @@ def errors(
     with for_user("image", sys.stderr) as report:
         study = study_errors(predictor, samples, seen, taxonomy, WorstRegions(worst, label), report)
         doubts = study_uncertainty(predictor, spread_over(samples, unsure), taxonomy, report) if unsure else None
-        around = study_context(predictor, samples, taxonomy, context, report=report) if context else None
+        around = study_context(predictor, samples, taxonomy, context, check_fill(fill), report) if context else None
     if label is not None:
         study.require_class(label)
     side = field or _field_side(predictor, samples)

@@ -5,7 +5,6 @@ import math
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
 
 from perpixel.explain.class_context import ClassContext, ContextStudy
 from perpixel.explain.context import ENOUGH
@@ -60,7 +59,8 @@ def _sizes(axes: Axes, study: ContextStudy, rows: list[Row]) -> None:
     if study.theoretical:
         axes.axvline(study.theoretical, color=BLUE, linestyle="--", label=f"theoretical field, {study.theoretical:.0f}")
     axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_formatter(ScalarFormatter())
+    ticks = [4.0**n for n in range(8) if 4.0**n <= axes.get_xlim()[1]]
+    axes.set_xticks(ticks, ["≤ 1", *(f"{t:.0f}" for t in ticks[1:])])
     axes.grid(axis="both", color="#e4e4e7", linewidth=0.8)
     axes.tick_params(axis="y", length=0, labelleft=False)
     axes.legend(frameon=False, fontsize=8.5, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
