@@ -142,7 +142,18 @@ def look(boxes: Boxes | None, size: Size) -> Look:
     if boxes is None:
         nothing = Line(0, math.nan, math.nan, True)
         return Look((nothing, nothing), (), frozenset(), size)
+    boxes = unmixed(boxes)
     return Look((line(boxes.rows, size[0]), line(boxes.columns, size[1])), boxes.shape, boxes.notes, size)
+
+
+def unmixed(boxes: Boxes) -> Boxes:
+    """With one factor for a dimension that is of rows alone, or of columns alone: behind an unpooling it has two. Tokens,
+    which are of both, keep theirs."""
+    for dim in range(boxes.rank):
+        hangs = [any(bounds.shape[axis] > 1 for axis in boxes.axes(dim)) for bounds in (boxes.rows, boxes.columns)]
+        if hangs.count(True) == 1:
+            boxes = boxes.merged(dim)
+    return boxes
 
 
 def decided(seen: Sequence[Look], last: bool) -> Field | None:

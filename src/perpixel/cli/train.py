@@ -104,15 +104,15 @@ def _new_folder(data: str, model: str) -> Path:
     return folder
 
 
-def size(text: str) -> list[int]:
-    """What --crop was given: HxW, or one number for both sides, as [H, W].
+def size(text: str, option: str = "--crop") -> list[int]:
+    """What --crop was given: HxW (or H,W), or one number for both sides, as [H, W].
 
     Raises:
         UserError: anything else.
     """
-    if not re.fullmatch(r"[1-9][0-9]{0,5}(x[1-9][0-9]{0,5})?", text.lower(), re.ASCII):
-        raise UserError(f'--crop takes HEIGHTxWIDTH in pixels, such as 352x480; got "{text}"')
-    parts = text.lower().split("x")
+    if not re.fullmatch(r"[1-9][0-9]{0,5}([x,][1-9][0-9]{0,5})?", text.lower(), re.ASCII):
+        raise UserError(f'{option} takes HEIGHTxWIDTH in pixels, such as 352x480; got "{text}"')
+    parts = re.split("[x,]", text.lower())
     return [int(p) for p in (parts * 2)[:2]]
 
 

@@ -24,6 +24,7 @@ from perpixel.labels import Taxonomy
 from perpixel.losses import WeightedSum, build_loss, class_weights
 from perpixel.train.initial import expected_pixels
 from perpixel.train.recipe import DataPart, Recipe
+from perpixel.train.step_memory import memory_words, step_memory
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,15 @@ class Setup:
         parameters = sum(p.numel() for p in self.model.parameters())
         frequent = [f"{n} {w:.2f}" for n, w in zip(self.taxonomy.names, self.weights, strict=True)]
         assert data.crop is not None
-        activations = recipe.batch_size * data.crop[0] * data.crop[1] * 4 * (self.taxonomy.num_classes + 64) / 2**20
+        memory = step_memory(
+            self.model, recipe.optimiser, recipe.batch_size, self.preprocessing.channels, (data.crop[0], data.crop[1])
+        )
         return [
             f"data      {self.dataset.name} ({self.dataset.layout}): {len(self.training_set)} train, {len(self.val)} val, "
             f"{self.taxonomy.num_classes} classes, {self.preprocessing.channels} channels",
             *(f"left out  {note}" for note in self.dataset.notes),
             *(f"data      {note}" for note in self.notes),
-            f"model     {recipe.model.name}: {parameters:,} parameters; about {parameters * 16 / 2**20 + activations:,.0f} MB to train",
+            f"model     {recipe.model.name}: {parameters:,} parameters; {memory_words(memory)}",
             f"sample    crop {data.crop[0]}x{data.crop[1]}, batch {recipe.batch_size}"
             + (f" x {recipe.accumulate} accumulated" if recipe.accumulate > 1 else ""),
             f"loss      {' + '.join(str(t.get('name')) for t in recipe.loss.terms)}, class weights "
