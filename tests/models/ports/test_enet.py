@@ -11,8 +11,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typer.testing import CliRunner
 
+import perpixel
+from perpixel.bundle.info import read_info
+from perpixel.cli import app
 from perpixel.core.errors import UserError
+from perpixel.labels import CAMVID, CITYSCAPES, Taxonomy
 from perpixel.models.enet import ENet
 from perpixel.models.ports import port, read_port
 
@@ -188,6 +193,41 @@ def test_camvid_without_it_where_it_comes_last() -> None:
     found = read_port(SOURCE, state, num_classes=11)
     assert found.source.classes[11] == "camvid" and found.without == 11
     torch.testing.assert_close(found.model(image)["logits"], Theirs(state)(image)["logits"][:, :11], atol=2e-6, rtol=0)
+
+
+def checkpoint(path: Path, state: dict[str, Tensor]) -> Path:
+    """As their `utils.py` saves it."""
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+    torch.save({"epoch": 250, "miou": 0.5, "state_dict": state, "optimizer": optimizer.state_dict()}, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("classes", "known", "names"),
+    [(20, CITYSCAPES, ("void", *CITYSCAPES.names)), (12, CAMVID, (*CAMVID.names, "void"))],
+)
+@torch.no_grad()
+def test_their_file_becomes_a_bundle_that_answers_as_they_do(
+    classes: int, known: Taxonomy, names: tuple[str, ...], tmp_path: Path
+) -> None:
+    """With what is not labelled, and without; pixels are theirs: RGB divided by 255."""
+    state = random_state(seed=8)
+    state["transposed_conv.weight"] = state["transposed_conv.weight"][:, :classes].clone()
+    file = checkpoint(tmp_path / "ENet", state)
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    logits = Theirs(state)(torch.from_numpy(image / 255).float().permute(2, 0, 1)[None])["logits"][0]
+    labelled = [i for i, name in enumerate(names) if name != "void"]
+    name = "cityscapes" if known is CITYSCAPES else "camvid"
+    for asked, expected_names, expected in (([], names, logits), (["--classes", name], known.names, logits[labelled])):
+        out = tmp_path / f"bundle{len(asked)}"
+        words = ["convert", "weights", str(file), "--from", SOURCE, "--out", str(out), "--unsafe-pickle", *asked]
+        done = CliRunner().invoke(app, words, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        info = read_info(out)
+        assert (info.network, info.options) == ("enet", {"wiring": "davidtvs"})
+        assert Taxonomy.from_dict(info.taxonomy).names == expected_names
+        found = perpixel.load(out, device="cpu").predict(image).probabilities
+        np.testing.assert_allclose(found, expected.softmax(0), atol=2e-6)
 
 
 def test_another_number_of_classes_leaves_the_scores_fresh() -> None:
