@@ -168,6 +168,18 @@ def test_it_has_as_many_parameters_as_their_state_dict() -> None:
     assert sum(p.numel() for p in ENet(20, wiring="davidtvs").parameters()) == theirs
 
 
+def test_the_decoder_drops_channels_in_training_as_theirs_does() -> None:
+    decoder = ENet(3, wiring="davidtvs").decoder
+    assert [part.p for part in decoder.modules() if isinstance(part, nn.Dropout2d)] == [0.1] * 5
+    up, x, kept = decoder.up5.eval(), torch.randn(1, 64, 4, 4), (torch.zeros(64, dtype=torch.uint8), (8, 8))
+    up.dropout = nn.Dropout2d(1.0).train()
+    with torch.no_grad():
+        found = up(x, kept)
+        expected = F.relu(up.shortcut(x))
+    torch.testing.assert_close(found[..., ::2, ::2], expected)  # every maximum stood first in its window
+    assert not found[..., 1::2, :].any() and not found[..., 1::2].any()
+
+
 def test_an_unknown_wiring_is_refused() -> None:
     with pytest.raises(UserError, match=r'no wiring "davidtv"; it has authors, davidtvs, .* Did you mean "davidtvs"'):
         ENet(3, wiring="davidtv")
