@@ -282,7 +282,7 @@ def test_a_network_may_be_asked_for_by_its_former_name() -> None:
 @pytest.mark.parametrize("channels", [1, 4])
 @pytest.mark.parametrize("source", SAMPLES)
 def test_images_of_other_channels_have_as_many_means(source: str, channels: int) -> None:
-    """The first convolution, the only one of 3 channels, says it; beside a pooled image (ERFNet's, ENet's) it gives out the rest."""
+    """The first convolution, the only one of 3 channels, says it; beside a pooled image it gives out the rest."""
     shapes, told = SAMPLES[source]
     state = dict(shapes())
     first = [key for key, shape in state.items() if len(shape) == 4 and shape[1] == 3]
