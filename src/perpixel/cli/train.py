@@ -27,7 +27,7 @@ def train(
         typer.Option("--from", metavar="RUN", help="Start from this run's or bundle's weights, where they fit."),
     ] = None,
     epochs: Annotated[float | None, typer.Option(min=0, help="Train so many epochs (50 unless given).")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0, help="Train about so many minutes.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Train so many minutes, by the clock.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1)] = None,
     lr: Annotated[float | None, typer.Option(help="The highest learning rate.")] = None,
     crop: Annotated[str | None, typer.Option(metavar="HxW", help="The size of training samples.")] = None,
