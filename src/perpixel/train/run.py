@@ -75,6 +75,10 @@ def resume(run: str | Path, report: Reporter | None = None, data: str | None = N
     recipe = folder.recipe()
     if data is not None:
         recipe = recipe.changed({"data.path": str(Path(data).resolve())})
+    elif not Path(recipe.data.path).exists():
+        raise UserError(
+            f"{recipe.data.path}: no such folder; if the run's data has moved: perpixel train --resume {run} DATA"
+        )
     checkpoint, note = folder.load()
     if note:
         report.line(note)
