@@ -100,8 +100,8 @@ def figures(options: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
                 "mean_iou": predictor.info.metrics["mean_iou"],
                 "trained": measure(predictor.model, images, count),
                 "fresh": measure(fresh, images, count),
-                "even": even_to_others(answer(predictor.model.trunk.cpu())),  # type: ignore[union-attr,operator]
-                "even_fresh": even_to_others(answer(fresh.trunk.cpu())),  # type: ignore[union-attr,operator]
+                "even": even_to_others(answer(predictor.model.get_submodule("trunk").cpu())),
+                "even_fresh": even_to_others(answer(fresh.get_submodule("trunk").cpu())),
             }
             rows[name].append(row)
             print(name, seed, json.dumps(row), flush=True)
@@ -127,7 +127,7 @@ def draw(options: argparse.Namespace, rows: dict[str, list[dict[str, Any]]], pat
     """The answers of the first seed's networks, the root of them, so that the faint shows."""
     figure = canvas(8.6, 3.2)
     for axes, name in zip(figure.subplots(1, len(NETWORKS)), NETWORKS, strict=True):
-        change = answer(load(trained(name, 0, options), "cpu").model.trunk)  # type: ignore[arg-type]
+        change = answer(load(trained(name, 0, options), "cpu").model.get_submodule("trunk"))
         shown = axes.imshow((change / change.max()).sqrt(), cmap="cividis", vmin=0, vmax=1, interpolation="nearest")
         axes.set_title(f"{name}: even / other places {rows[name][0]['even']:.1f}", fontsize=10)
         axes.set_xticks([])

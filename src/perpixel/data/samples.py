@@ -121,9 +121,8 @@ class Dataset:
             return tuple(dict.fromkeys(s for samples in self.splits.values() for s in samples))
         if not self.splits.get(name):
             have = ", ".join(f"{k} ({len(v)})" for k, v in self.splits.items()) or "none"
-            near = nearest(name, self.splits) or (
-                ' The split "all" is all of them.' if any(self.splits.values()) else ""
-            )
+            filled = [k for k, v in self.splits.items() if v]
+            near = nearest(name, filled) or (' The split "all" is all of them.' if filled else "")
             raise UserError(f'{self.root}: no split "{name}"; there are: {have}.{near}')
         return self.splits[name]
 

@@ -58,7 +58,7 @@ def draw_fields(found: Sequence[LayerFields], image: tuple[int, int]) -> Figure:
         image: (H, W) of the images as the network takes them.
     """
     figure = canvas(max(5.0, 2.2 + 0.75 * len(found)), 4.4)
-    axes = plain(figure.subplots(), "", "side of the field, in pixels of the network's input")
+    axes = plain(figure.subplots(), "", "side of the field, pixels of the input")
     place, most = np.arange(len(found)), max(image)
     theory = [_theoretical(one) for one in found]
     inside = np.array([t <= most for t in theory])
@@ -84,7 +84,7 @@ def draw_fields(found: Sequence[LayerFields], image: tuple[int, int]) -> Figure:
     axes.set_yscale("log", base=2)
     axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.set_xticks(place, [one.layer for one in found], rotation=35, ha="right")
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0.0, 1.22), ncols=1, fontsize=9)
+    figure.legend(frameon=False, loc="outside upper right", ncols=2, fontsize=9)
     return figure
 
 
