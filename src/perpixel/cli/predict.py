@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,29 +31,28 @@ def predict(
         print(line)
     places = stems(found)
     refuse_overwriting(found, places, out)
-    out.mkdir(parents=True, exist_ok=True)
     if found.results:
         print(f"passed over {len(found.results)} results of earlier predictions, such as {found.results[0]}")
-    from rich.console import Console
-    from rich.progress import Progress
-
     from perpixel.cli.boxes import predict_boxes, task_of
     from perpixel.core.files import clean_leftovers, write_text
     from perpixel.core.memory import keep_freed_memory
+    from perpixel.core.reporter import for_user
     from perpixel.infer import load
     from perpixel.infer.many import Job, predict_files
 
     keep_freed_memory()
-    clean_leftovers(out)
     if task_of(model) == "detection":
         return predict_boxes(list(zip(found.images, places, strict=True)), model, out, device)
     predictor = load(model, device)
+    out.mkdir(parents=True, exist_ok=True)
+    clean_leftovers(out)
     jobs = [Job(image, out / place.parent, place.name) for image, place in zip(found.images, places, strict=True)]
     done: dict[str, Any] = {}
     failed: dict[str, str] = {}
-    with Progress(disable=not sys.stderr.isatty(), transient=True, console=Console(stderr=True)) as bar:
-        results = predict_files(predictor, jobs, flip, samples, probabilities)
-        for job, result in bar.track(results, total=len(jobs), description="predicting"):
+    with for_user("predicted", sys.stderr) as reporter:
+        reporter.step(0, len(jobs))
+        for n, (job, result) in enumerate(predict_files(predictor, jobs, flip, samples, probabilities), start=1):
+            reporter.step(n, len(jobs))
             if isinstance(result, str):
                 failed[str(job.image)] = result
                 print(f"perpixel: {result}", file=sys.stderr)
@@ -71,7 +71,7 @@ def predict(
         raise typer.Exit(2)
 
 
-def notes(done: dict[str, Any]) -> list[str]:
+def notes(done: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """A line for each kind of thing that was not taken as it is stored, with the images."""
     from perpixel.data.notes import together
 
