@@ -61,8 +61,8 @@ def test_a_wrong_model_makes_no_folder(run: Perpixel, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size there")
 def test_fields_on_a_full_disk_names_its_file(bundle: Path, scenes: Path, tmp_path: Path) -> None:
-    arguments = ["fields", bundle, scenes, "--units", "1", "--images", "1", "--step", "20", "--layers", "contracting"]
-    done = _on_a_small_disk(500, [*arguments, "--out", tmp_path])
+    arguments = ["fields", bundle, scenes, "--units", "1", "--images", "1", "--step", "20", "--layers", "contracting.4"]
+    done = _on_a_small_disk(200, [*arguments, "--out", tmp_path])
     assert done.returncode == 2, done.stderr
     assert f"perpixel: {tmp_path / 'fields.jsonl'}: {os.strerror(errno.EFBIG)}" in done.stderr
     text = (tmp_path / "fields.jsonl").read_text()
@@ -102,25 +102,25 @@ def test_a_journal_that_cannot_grow_stays_as_it_was(tmp_path: Path, monkeypatch:
 
 
 @pytest.fixture
-def paged(squares: Path, tmp_path: Path) -> Path:
-    """A copy of the squares whose image val/1 is a TIFF of two pages."""
+def translucent(squares: Path, tmp_path: Path) -> Path:
+    """A copy of the squares whose image val/1 has an alpha band, half of it transparent."""
     folder = shutil.copytree(squares, tmp_path / "squares")
     file = folder / "images" / "val" / "1.png"
-    with Image.open(file) as image:
-        image.save(file.with_suffix(".tif"), save_all=True, append_images=[image.copy()])
-    file.unlink()
+    rgb = np.asarray(Image.open(file))
+    alpha = np.where(np.arange(rgb.shape[1]) < rgb.shape[1] // 2, 0, 255) * np.ones(rgb.shape[:2])
+    Image.fromarray(np.dstack([rgb, alpha.astype(np.uint8)])).save(file)
     return folder
 
 
-def test_a_detector_says_what_it_left_out(run: Perpixel, detector_run: Path, paged: Path, tmp_path: Path) -> None:
-    said = "read      of 2 pictures in it (frames, pages) the first is read: "
-    measured = run("evaluate", detector_run, paged, "--device", "cpu")
+def test_a_detector_says_what_it_left_out(run: Perpixel, detector_run: Path, translucent: Path, tmp_path: Path) -> None:
+    said = "read      the last band, tagged as alpha, is left out: "
+    measured = run("evaluate", detector_run, translucent, "--device", "cpu")
     assert measured.status == 0, measured.err
     assert [line for line in measured.out.splitlines() if line.startswith(said)] == [f"{said}1"]
-    images = paged / "images" / "val"
+    images = translucent / "images" / "val"
     predicted = run("predict", images, "--model", detector_run, "--out", tmp_path / "out", "--device", "cpu")
     assert predicted.status == 0, predicted.err
-    assert [x for x in predicted.out.splitlines() if x.startswith(said)] == [f"{said}{images / '1.tif'}"]
+    assert [x for x in predicted.out.splitlines() if x.startswith(said)] == [f"{said}{images / '1.png'}"]
 
 
 @pytest.mark.parametrize("kind", ["bundle", "detector_run"])
