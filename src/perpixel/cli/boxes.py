@@ -76,7 +76,7 @@ def _number(value: float | None) -> str:
 
 def predict_boxes(jobs: Sequence[tuple[Path, Path]], model: str, out: Path, device: str) -> None:
     """Pictures with boxes, and `boxes.json`, for images and the names that their results begin with."""
-    from perpixel.cli.predict import notes
+    from perpixel.cli.images import notes
     from perpixel.core.files import clean_leftovers, write_text
     from perpixel.core.reporter import for_user
     from perpixel.infer.detector import coco_file, load_detector

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,7 +23,7 @@ def predict(
 ) -> None:
     """Predict: label maps, or a detector's boxes. Results lie below --out as the images lie below what was given. An image that
     cannot be read does not stop the others; the exit status is then 2."""
-    from perpixel.cli.images import find_images, passed_over, refuse_overwriting, stems
+    from perpixel.cli.images import find_images, notes, passed_over, refuse_overwriting, stems
 
     found = find_images(images)
     for line in passed_over(images):
@@ -69,14 +68,3 @@ def predict(
     print(f"{len(done)} of {len(jobs)} images predicted; label maps, overlays and summary.json are in {out}")
     if failed:
         raise typer.Exit(2)
-
-
-def notes(done: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A line for each kind of thing that was not taken as it is stored, with the images."""
-    from perpixel.data.notes import together
-
-    found: dict[str, list[str]] = {}
-    for name, entry in done.items():
-        for note in entry.get("notes", ()):
-            found.setdefault(note, []).append(name)
-    return [f"read      {line}" for line in together(found)]
