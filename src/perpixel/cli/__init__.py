@@ -141,11 +141,11 @@ def _terminable() -> Iterator[None]:
 
 
 def _refuse_empty(arguments: list[str]) -> None:
-    """Raises UserError for an empty argument, which a shell makes of a variable that is not set."""
+    """Raises UserError for an empty or blank argument, which a shell makes of a variable that is not set."""
     for before, argument in pairwise(["perpixel", *arguments]):
-        name = before if argument == "" else argument[:-1]
-        if argument == "" or (argument.startswith("--") and argument.find("=") == len(argument) - 1):
-            raise UserError(f"what follows {name} is empty; give a value, or leave it out")
+        option, equals, value = argument.partition("=") if argument.startswith("--") else (before, "=", argument)
+        if equals and not value.strip():
+            raise UserError(f"what follows {option} is empty; give a value, or leave it out")
 
 
 def _outside(error: Exception) -> str:

@@ -39,6 +39,8 @@ def evaluate_boxes(model: str, data: str, split: str | None, out: Path | None, d
     with for_user("evaluated", sys.stderr) as report:
         measured = run(predictor, dataset.split(split), dataset.classes, report)
     results = {"model": model, "data": dataset.name, "split": split, "images": len(measured.images), **measured.results}
+    for note in measured.notes:
+        print(f"read      {note}")
     _show(results, predictor.names)
     if out is not None:
         write_text(out, json.dumps(results, indent=2) + "\n")
@@ -74,16 +76,19 @@ def _number(value: float | None) -> str:
 
 def predict_boxes(jobs: Sequence[tuple[Path, Path]], model: str, out: Path, device: str) -> None:
     """Pictures with boxes, and `boxes.json`, for images and the names that their results begin with."""
-    from rich.progress import Progress
-
-    from perpixel.core.files import write_text
+    from perpixel.cli.images import notes
+    from perpixel.core.files import clean_leftovers, write_text
+    from perpixel.core.reporter import for_user
     from perpixel.infer.detector import coco_file, load_detector
 
     _refuse_overwriting(jobs, out)
     predictor = load_detector(model, device)
+    out.mkdir(parents=True, exist_ok=True)
+    clean_leftovers(out)
     found, failed = [], {}
-    with Progress(disable=not sys.stderr.isatty(), transient=True) as bar:
-        for file, stem in bar.track(jobs, description="predicting"):
+    with for_user("predicted", sys.stderr) as reporter:
+        for n, (file, stem) in enumerate(jobs):
+            reporter.step(n, len(jobs))
             try:
                 boxes = predictor.predict(file)
                 boxes.save((out / stem).parent, stem.name)
@@ -91,11 +96,13 @@ def predict_boxes(jobs: Sequence[tuple[Path, Path]], model: str, out: Path, devi
             except (UserError, MemoryError, RuntimeError) as error:
                 failed[str(file)] = _reason(error, file)
                 print(f"perpixel: {failed[str(file)]}", file=sys.stderr)
-    out.mkdir(parents=True, exist_ok=True)
+        reporter.step(len(jobs), len(jobs))
     write_text(out / "boxes.json", json.dumps(coco_file(found, predictor.names), indent=1) + "\n")
     for name, boxes in found:
         counts = ", ".join(f"{n} {k}" for k, n in boxes.summary()["objects"].items()) or "nothing"
         print(f"{name}: {counts}")
+    for line in notes({name: {"notes": boxes.notes} for name, boxes in found}):
+        print(line)
     print(
         f"{len(found)} of {len(jobs)} images predicted; pictures (boxes of score 0.5 and more) and boxes.json, "
         f"in COCO's form, are in {out}"

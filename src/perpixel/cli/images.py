@@ -1,12 +1,14 @@
-"""Which images `predict` was given, and where the results of each go."""
+"""Which images `predict` was given, where the results of each go, and what of them was not taken as it is stored."""
 
 import glob
 import itertools
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from perpixel.core.errors import UserError
 
@@ -136,3 +138,14 @@ def refuse_overwriting(found: Found, places: list[Path], out: Path) -> None:
             result = out / place.with_name(place.name + end)
             if result.resolve() in given:
                 raise UserError(f"{result} is one of the images and would be overwritten; give another folder by --out")
+
+
+def notes(done: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A line for each kind of thing that was not taken as it is stored, with the images."""
+    from perpixel.data.notes import together
+
+    found: dict[str, list[str]] = {}
+    for name, entry in done.items():
+        for note in entry.get("notes", ()):
+            found.setdefault(note, []).append(name)
+    return [f"read      {line}" for line in together(found)]

@@ -23,36 +23,35 @@ def predict(
 ) -> None:
     """Predict: label maps, or a detector's boxes. Results lie below --out as the images lie below what was given. An image that
     cannot be read does not stop the others; the exit status is then 2."""
-    from perpixel.cli.images import find_images, passed_over, refuse_overwriting, stems
+    from perpixel.cli.images import find_images, notes, passed_over, refuse_overwriting, stems
 
     found = find_images(images)
     for line in passed_over(images):
         print(line)
     places = stems(found)
     refuse_overwriting(found, places, out)
-    out.mkdir(parents=True, exist_ok=True)
     if found.results:
         print(f"passed over {len(found.results)} results of earlier predictions, such as {found.results[0]}")
-    from rich.console import Console
-    from rich.progress import Progress
-
     from perpixel.cli.boxes import predict_boxes, task_of
     from perpixel.core.files import clean_leftovers, write_text
     from perpixel.core.memory import keep_freed_memory
+    from perpixel.core.reporter import for_user
     from perpixel.infer import load
     from perpixel.infer.many import Job, predict_files
 
     keep_freed_memory()
-    clean_leftovers(out)
     if task_of(model) == "detection":
         return predict_boxes(list(zip(found.images, places, strict=True)), model, out, device)
     predictor = load(model, device)
+    out.mkdir(parents=True, exist_ok=True)
+    clean_leftovers(out)
     jobs = [Job(image, out / place.parent, place.name) for image, place in zip(found.images, places, strict=True)]
     done: dict[str, Any] = {}
     failed: dict[str, str] = {}
-    with Progress(disable=not sys.stderr.isatty(), transient=True, console=Console(stderr=True)) as bar:
-        results = predict_files(predictor, jobs, flip, samples, probabilities)
-        for job, result in bar.track(results, total=len(jobs), description="predicting"):
+    with for_user("predicted", sys.stderr) as reporter:
+        reporter.step(0, len(jobs))
+        for n, (job, result) in enumerate(predict_files(predictor, jobs, flip, samples, probabilities), start=1):
+            reporter.step(n, len(jobs))
             if isinstance(result, str):
                 failed[str(job.image)] = result
                 print(f"perpixel: {result}", file=sys.stderr)
@@ -69,14 +68,3 @@ def predict(
     print(f"{len(done)} of {len(jobs)} images predicted; label maps, overlays and summary.json are in {out}")
     if failed:
         raise typer.Exit(2)
-
-
-def notes(done: dict[str, Any]) -> list[str]:
-    """A line for each kind of thing that was not taken as it is stored, with the images."""
-    from perpixel.data.notes import together
-
-    found: dict[str, list[str]] = {}
-    for name, entry in done.items():
-        for note in entry.get("notes", ()):
-            found.setdefault(note, []).append(name)
-    return [f"read      {line}" for line in together(found)]

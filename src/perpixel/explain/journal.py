@@ -5,6 +5,7 @@ The first line says what the work is; each line after it is one finished piece. 
 
 import base64
 import json
+import os
 import zlib
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,18 @@ class Journal:
         write_text(file, "".join(f"{line}\n" for line in lines))
 
     def add(self, piece: dict[str, Any]) -> None:
-        """Writes one finished piece at the end of the file."""
-        with open(self.file, "a", encoding="utf-8") as file:
-            file.write(json.dumps(piece) + "\n")
+        """Writes one finished piece at the end of the file.
+
+        Raises:
+            OSError: it cannot be written; `filename` is the journal's, and what was in it stays as it was.
+        """
+        size = self.file.stat().st_size
+        try:
+            with open(self.file, "a", encoding="utf-8") as file:
+                file.write(json.dumps(piece) + "\n")
+        except OSError as error:
+            os.truncate(self.file, size)
+            raise OSError(error.errno, error.strerror, str(self.file)) from error
         self.pieces.append(piece)
 
 

@@ -12,7 +12,8 @@ from torch import nn
 from perpixel.bundle import BundleInfo, Detector, Preprocessing, load_bundle
 from perpixel.core import Size
 from perpixel.core.errors import UserError
-from perpixel.core.image import Array
+from perpixel.core.image import Array, read_raster
+from perpixel.data.notes import raster_notes
 from perpixel.detection import Detections, Objects, choose
 from perpixel.detection.annotations import to_coco
 from perpixel.detection.truth import ObjectRule
@@ -44,12 +45,14 @@ def load_detector(path_or_name: str | Path, device: str = "auto") -> "BoxPredict
 
 @dataclass(frozen=True, repr=False)
 class Boxes:
-    """What a detector says of one image: `found` in the image's own pixels, and the image (H, W, 3) uint8 for pictures."""
+    """What a detector says of one image: `found` in the image's own pixels, the image (H, W, 3) uint8 for pictures, and a line for
+    each thing of its file that was not taken as it is stored."""
 
     found: Detections
     names: tuple[str, ...]
     colours: tuple[Colour, ...]
     image: Array
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Such as Boxes(48x64, cell 12, dust 1): those of score 0.5 and more."""
@@ -132,9 +135,15 @@ class BoxPredictor:
         Raises:
             UserError: the file cannot be read, or its channels do not fit the model.
         """
-        array = as_array(image, self.preprocessing.channels, self.preprocessing.mean_of_bands)
-        found = self.find(array, str(image) if isinstance(image, str | Path) else "image")
-        return Boxes(found, self.names, self.colours, display_image(array))
+        takes = self.preprocessing
+        if isinstance(image, str | Path):
+            raster = read_raster(image, takes.channels)
+            array, notes = raster.filled(takes.mean_of_bands), tuple(raster_notes(raster, takes.channels))
+            found = self.find(array, str(image))
+        else:
+            array, notes = as_array(image, takes.channels, takes.mean_of_bands), ()
+            found = self.find(array)
+        return Boxes(found, self.names, self.colours, display_image(array), notes)
 
     @torch.inference_mode()
     def find(self, image: Array, where: str = "image") -> Detections:

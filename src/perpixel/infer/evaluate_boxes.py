@@ -9,11 +9,14 @@ import numpy as np
 
 from perpixel.core.errors import UserError
 from perpixel.core.reporter import Reporter, Silent
+from perpixel.data.notes import together
+from perpixel.data.pairs import read_noted
 from perpixel.data.samples import Sample
 from perpixel.detection.average_precision import IOU, DetectionEvaluation, match_in_image
 from perpixel.detection.objects import Detections, Objects
-from perpixel.detection.truth import read_objects
+from perpixel.detection.truth import objects_of
 from perpixel.infer.detector import SHOWN, BoxPredictor
+from perpixel.infer.evaluate import NAME_THEM
 from perpixel.labels import Taxonomy
 
 
@@ -35,10 +38,11 @@ class ImageBoxes:
 
 @dataclass(frozen=True)
 class EvaluatedBoxes:
-    """What `evaluate_boxes` found: all figures with their curves, and every image's own."""
+    """What `evaluate_boxes` found: all figures with their curves, every image's own, and what of images was not taken as stored."""
 
     evaluation: DetectionEvaluation
     images: tuple[ImageBoxes, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def results(self) -> dict[str, Any]:
@@ -67,22 +71,28 @@ def evaluate_boxes(
     Raises:
         UserError: a class is missing, or a file cannot be read.
     """
-    taxonomy, report = taxonomy or predictor.taxonomy, report or Silent()
+    named, report, takes = taxonomy is not None, report or Silent(), predictor.preprocessing
+    taxonomy = taxonomy or predictor.taxonomy
     missing = [name for name in predictor.names if name not in taxonomy.names]
     if missing:
         raise UserError(
             f"the data has no class {', '.join(missing)}, which the model finds; it has {', '.join(taxonomy.names)}"
         )
     evaluation, images = DetectionEvaluation(predictor.names, predictor.detection.most), []
+    notes: dict[str, list[str]] = {}
     for done, sample in enumerate(samples):
         report.step(done, len(samples))
-        takes = predictor.preprocessing
-        image, truth = read_objects(sample, taxonomy, predictor.rule, takes.mean_of_bands, takes.channels)
+        read = read_noted(sample, taxonomy, takes.mean_of_bands, takes.channels)
+        if read.order and not named:
+            raise UserError(f"{sample.mask_path}: {read.order}; {NAME_THEM}")
+        for note in read.notes:
+            notes.setdefault(note, []).append(sample.name)
+        image, truth = read.image, objects_of(sample, read.labels, taxonomy, predictor.rule)
         found = predictor.find(image, str(sample.image))
         evaluation.update(truth, found, (image.shape[0], image.shape[1]))
         images.append(_scored(sample, truth, found))
     report.step(len(samples), len(samples))
-    return EvaluatedBoxes(evaluation, tuple(images))
+    return EvaluatedBoxes(evaluation, tuple(images), together(notes))
 
 
 def _scored(sample: Sample, truth: Objects, found: Detections) -> ImageBoxes:
