@@ -5,7 +5,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image
+
+from perpixel.bundle import BundleInfo, save_bundle
+from perpixel.labels import Taxonomy
+from perpixel.models import build
 
 
 class Done(NamedTuple):
@@ -22,6 +27,16 @@ def picture(file: Path, seed: int = 0) -> Path:
     pixels = np.random.default_rng(seed).integers(0, 256, (12, 14, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(file)
     return file
+
+
+def small_unet(folder: Path, taxonomy: Taxonomy) -> Path:
+    """A bundle of a U-Net with fresh weights, always the same."""
+    torch.manual_seed(0)
+    options = {"width": 2, "padding": "same"}
+    info = BundleInfo(
+        network="unet", options=options, taxonomy=taxonomy.to_dict(), channels=3, mean=(0.5,) * 3, std=(0.3,) * 3
+    )
+    return save_bundle(folder, build("unet", num_classes=taxonomy.num_classes, **options), info)
 
 
 def assert_one_line(done: Done, *said: str) -> None:

@@ -4,16 +4,13 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from perpixel import cli
-from perpixel.bundle import BundleInfo, save_bundle
 from perpixel.data.scenes import write_scenes
 from perpixel.labels import Taxonomy
-from perpixel.models import build
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests are no package
-from command_line import Done, Perpixel
+from command_line import Done, Perpixel, small_unet
 
 
 @pytest.fixture
@@ -35,17 +32,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> P
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    info = BundleInfo(
-        network="unet",
-        options={"width": 2, "padding": "same"},
-        taxonomy=Taxonomy.of(["road", "sky", "car"]).to_dict(),
-        channels=3,
-        mean=(0.5,) * 3,
-        std=(0.3,) * 3,
-    )
-    model = build("unet", num_classes=3, width=2, padding="same")
-    return save_bundle(tmp_path_factory.mktemp("bundle"), model, info)
+    return small_unet(tmp_path_factory.mktemp("bundle"), Taxonomy.of(["road", "sky", "car"]))
 
 
 @pytest.fixture(scope="session")

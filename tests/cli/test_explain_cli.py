@@ -5,33 +5,20 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
 
-from perpixel.bundle import BundleInfo, save_bundle
 from perpixel.cli.explain import point, radius
 from perpixel.core.errors import UserError
 from perpixel.data.scenes import SCENES, write_scenes
 from perpixel.explain import fields as module
-from perpixel.models import build
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests are no package
-from command_line import Perpixel
+from command_line import Perpixel, small_unet
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    info = BundleInfo(
-        network="unet",
-        options={"width": 2, "padding": "same"},
-        taxonomy=SCENES.to_dict(),
-        channels=3,
-        mean=(0.5,) * 3,
-        std=(0.3,) * 3,
-    )
-    model = build("unet", num_classes=SCENES.num_classes, width=2, padding="same")
-    return save_bundle(tmp_path_factory.mktemp("bundle"), model, info)
+    return small_unet(tmp_path_factory.mktemp("bundle"), SCENES)
 
 
 @pytest.fixture(scope="module")

@@ -76,12 +76,12 @@ def _number(value: float | None) -> str:
 
 def predict_boxes(jobs: Sequence[tuple[Path, Path]], model: str, out: Path, device: str) -> None:
     """Pictures with boxes, and `boxes.json`, for images and the names that their results begin with."""
-    from perpixel.cli.images import notes
+    from perpixel.cli.images import notes, refuse_overwriting
     from perpixel.core.files import clean_leftovers, write_text
     from perpixel.core.reporter import for_user
-    from perpixel.infer.detector import coco_file, load_detector
+    from perpixel.infer.detector import DRAWN, coco_file, load_detector
 
-    _refuse_overwriting(jobs, out)
+    refuse_overwriting((file for file, _ in jobs), (place for _, place in jobs), out, [DRAWN])
     predictor = load_detector(model, device)
     out.mkdir(parents=True, exist_ok=True)
     clean_leftovers(out)
@@ -109,15 +109,6 @@ def predict_boxes(jobs: Sequence[tuple[Path, Path]], model: str, out: Path, devi
     )
     if failed:
         raise typer.Exit(2)
-
-
-def _refuse_overwriting(jobs: Sequence[tuple[Path, Path]], out: Path) -> None:
-    given = {file.resolve() for file, _ in jobs}
-    for _, stem in jobs:
-        if (out / f"{stem}_boxes.jpg").resolve() in given:
-            raise UserError(
-                f"{out / stem}_boxes.jpg is one of the images and would be overwritten; give another folder by --out"
-            )
 
 
 def _reason(error: Exception, file: Path) -> str:

@@ -57,7 +57,7 @@ def errors(
     from perpixel.report.errors_page import About, write_errors_page
 
     refuse_file(out)
-    check_fill(fill)
+    filling = check_fill(fill)
     keep_freed_memory()
     predictor, dataset = load(model, device), open_dataset(data)
     samples, taxonomy = dataset.split(split), dataset.classes or predictor.taxonomy
@@ -67,7 +67,7 @@ def errors(
     with for_user("image", sys.stderr) as report:
         study = study_errors(predictor, samples, seen, taxonomy, WorstRegions(worst, label), report)
         doubts = study_uncertainty(predictor, spread_over(samples, unsure), taxonomy, report) if unsure else None
-        around = study_context(predictor, samples, taxonomy, context, check_fill(fill), report) if context else None
+        around = study_context(predictor, samples, taxonomy, context, filling, report) if context else None
     if label is not None:
         study.require_class(label)
     side = field or _field_side(predictor, samples)
@@ -84,9 +84,10 @@ def errors(
     about = About(model, dataset.name or dataset.root.name, split, shlex.join(["perpixel", *sys.argv[1:]]))
     said = {"model": model, "data": about.data, "split": split, "field": side, **results}
     write_text(out / "errors.json", json.dumps(said, indent=1) + "\n")
-    if around is not None and (figure := draw_context(around)) is not None:
+    figure = None if around is None else draw_context(around)
+    if figure is not None:
         save(figure, out / "context.png")
-    page = write_errors_page(out / "errors.html", about, study, results, predictor, doubts, around)
+    page = write_errors_page(out / "errors.html", about, study, results, predictor, doubts, figure)
     print(f"errors    {page}, errors.json beside it")
 
 

@@ -5,7 +5,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,11 +130,13 @@ def _folded(place: Path) -> str:
     return str(place).casefold()  # some file systems tell A from a, some do not
 
 
-def refuse_overwriting(found: Found, places: list[Path], out: Path) -> None:
-    """Raises UserError where a result would be written over an image that was given."""
-    given = {p.resolve() for p in found.images}
+def refuse_overwriting(
+    images: Iterable[Path], places: Iterable[Path], out: Path, ends: Iterable[str] = tuple(ENDINGS.values())
+) -> None:
+    """Raises UserError where a result, of a place and an end, would be written over an image that was given."""
+    given = {p.resolve() for p in images}
     for place in places:
-        for end in ENDINGS.values():
+        for end in ends:
             result = out / place.with_name(place.name + end)
             if result.resolve() in given:
                 raise UserError(f"{result} is one of the images and would be overwritten; give another folder by --out")
@@ -144,8 +146,4 @@ def notes(done: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """A line for each kind of thing that was not taken as it is stored, with the images."""
     from perpixel.data.notes import together
 
-    found: dict[str, list[str]] = {}
-    for name, entry in done.items():
-        for note in entry.get("notes", ()):
-            found.setdefault(note, []).append(name)
-    return [f"read      {line}" for line in together(found)]
+    return [f"read      {line}" for line in together((name, entry.get("notes", ())) for name, entry in done.items())]

@@ -29,7 +29,7 @@ def predict(
     for line in passed_over(images):
         print(line)
     places = stems(found)
-    refuse_overwriting(found, places, out)
+    refuse_overwriting(found.images, places, out)
     if found.results:
         print(f"passed over {len(found.results)} results of earlier predictions, such as {found.results[0]}")
     from perpixel.cli.boxes import predict_boxes, task_of

@@ -1,7 +1,7 @@
 """What of images and masks is not taken as it is stored: a line each for `check` and `train`, and for what `predict` is given."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from perpixel.core import IGNORE
@@ -82,13 +82,17 @@ def raster_notes(raster: Raster, channels: int) -> list[str]:
     return notes
 
 
-def together(notes: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """A line for each note, with the names of the images that it is about.
+def together(notes: Iterable[tuple[str, Iterable[str]]]) -> tuple[str, ...]:
+    """A line for each note, with the names of the images that it is about; of images with their notes.
 
-    >>> together({"it is grey": ["a", "b"]})
+    >>> together([("a", ["it is grey"]), ("b", ["it is grey"])])
     ('it is grey: a, b',)
     """
-    return tuple(f"{note}: {some_names(names)}" for note, names in notes.items())
+    names: dict[str, list[str]] = {}
+    for name, said in notes:
+        for note in said:
+            names.setdefault(note, []).append(name)
+    return tuple(f"{note}: {some_names(about)}" for note, about in names.items())
 
 
 def _notes(image: ImageFacts, usual: int) -> Iterable[str]:

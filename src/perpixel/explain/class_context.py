@@ -14,10 +14,10 @@ from perpixel.analyze.maps import LOGITS
 from perpixel.core import IGNORE, Size
 from perpixel.core.image import Array
 from perpixel.core.reporter import Reporter, Silent
-from perpixel.data.loader import read_pair
+from perpixel.data.pairs import read_pair
 from perpixel.data.samples import Sample
 from perpixel.explain.context import ContextCurve, Fill, Kept, context_curve, doubling
-from perpixel.explain.fields import theoretical
+from perpixel.explain.fields import logits_side
 from perpixel.explain.pixel import around, probabilities
 from perpixel.infer import Predictor
 from perpixel.labels import Taxonomy
@@ -99,18 +99,13 @@ def study_context(
             wanted = [k for k, one in enumerate(classes) if len(one.curves) < objects and (labels == k).any()]
             _look(predictor, tensor, labels, {k: classes[k] for k in wanted}, radii, fill)
     report.step(len(samples), len(samples), "context")
-    return ContextStudy(taxonomy, radii, _side(predictor), classes)
+    side = logits_side(predictor.model, predictor.preprocessing.channels)
+    return ContextStudy(taxonomy, radii, side, classes)
 
 
 def scattered(samples: Sequence[Sample]) -> list[Sample]:
     """All of them, so ordered that the first few come from all over (by multiples of the golden ratio)."""
     return [samples[n] for n in sorted(range(len(samples)), key=lambda n: n * (math.sqrt(5) - 1) / 2 % 1)]
-
-
-def _side(predictor: Predictor) -> float | None:
-    field = theoretical(predictor.model, predictor.preprocessing.channels, [LOGITS]).get(LOGITS)
-    side = math.sqrt(math.prod(field.size)) if field else math.inf
-    return side if 0 < side < math.inf else None
 
 
 def _resized(labels: Array, size: Size) -> Array:

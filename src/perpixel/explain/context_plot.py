@@ -7,16 +7,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from perpixel.explain.class_context import ClassContext, ContextStudy
-from perpixel.explain.context import ENOUGH
+from perpixel.explain.context import ENOUGH, ContextCurve
 from perpixel.explain.explanation_plot import FILLS
 from perpixel.explain.plots import BLUE, GREEN, INK, ORANGE, canvas, plain
 
-Row = tuple[int, ClassContext]
+Row = tuple[int, ClassContext, ContextCurve]
+"""A class's number, what was found, and its mean curve."""
 
 
 def draw_context(study: ContextStudy) -> Figure | None:
     """Left the mean scores, right three sizes of each class; None where no object was found."""
-    rows = [(k, one) for k, one in enumerate(study.classes) if one.curves]
+    rows = [(k, one, one.mean()) for k, one in enumerate(study.classes) if one.curves]
     if not rows:
         return None
     figure = canvas(11.5, 1.9 + 0.34 * len(rows))
@@ -27,16 +28,16 @@ def draw_context(study: ContextStudy) -> Figure | None:
 
 
 def _scores(axes: Axes, study: ContextStudy, rows: list[Row]) -> None:
-    curves = [one.mean() for _, one in rows]
+    curves = [curve for _, _, curve in rows]
     scores = np.array([[p.score for p in curve.points] for curve in curves])
     axes.imshow(scores, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     for row, column in np.ndindex(*scores.shape):
         value = scores[row, column]
         ink = "black" if value > 0.55 else "white"
         axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color=ink)
-    names = [f"{study.taxonomy.names[k]} ({len(one.curves)})" for k, one in rows]
+    names = [f"{study.taxonomy.names[k]} ({len(one.curves)})" for k, one, _ in rows]
     axes.set_yticks(range(len(rows)), names, color=INK)
-    for row, (k, _) in enumerate(rows):
+    for row, (k, _, _) in enumerate(rows):
         colour = tuple(c / 255 for c in study.taxonomy.colours[k])
         axes.plot(-0.62, row, "s", color=colour, markeredgecolor=INK, markersize=8, clip_on=False, markeredgewidth=0.6)
     axes.set_xlim(-0.5, scores.shape[1] - 0.5)
@@ -49,13 +50,13 @@ def _scores(axes: Axes, study: ContextStudy, rows: list[Row]) -> None:
 def _sizes(axes: Axes, study: ContextStudy, rows: list[Row]) -> None:
     plain(axes, "pixels of the network's input", "")
     places, most = np.arange(len(rows)), study.radii[-1] * 2
-    used = [one.mean().used for _, one in rows]
+    used = [curve.used for _, _, curve in rows]
     shown = [max(1.0, most if math.isinf(u) else u) for u in used]
     whole = np.array([math.isinf(u) for u in used])
     axes.plot(np.array(shown)[~whole], places[~whole], "o", color=GREEN, label="context used, each side", markersize=8)
     if whole.any():
         axes.plot(np.array(shown)[whole], places[whole], ">", color=GREEN, label="the whole image", markersize=9)
-    axes.plot([one.effective for _, one in rows], places, "D", color=ORANGE, label="effective field, side")
+    axes.plot([one.effective for _, one, _ in rows], places, "D", color=ORANGE, label="effective field, side")
     if study.theoretical:
         axes.axvline(study.theoretical, color=BLUE, linestyle="--", label=f"theoretical field, {study.theoretical:.0f}")
     axes.set_xscale("log", base=2)

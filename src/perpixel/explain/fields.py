@@ -150,16 +150,25 @@ def theoretical(model: nn.Module, in_channels: int, layers: Sequence[str]) -> di
     return {layer: one for layer, one in found.items() if one is not None}
 
 
+def logits_side(model: nn.Module, in_channels: int) -> float | None:
+    """Side of a square as large as the theoretical field of the logits, in pixels of the network's input.
+
+    None where the field is the whole image, is not known, or is empty.
+    """
+    field = theoretical(model, in_channels, [LOGITS]).get(LOGITS)
+    side = math.sqrt(math.prod(field.size)) if field else 0.0
+    return side if side and math.isfinite(side) else None
+
+
 def field_side(model: nn.Module, preprocessing: Preprocessing, size: Size) -> float | None:
-    """Side of a square as large as the theoretical field of the logits, in pixels of a user's image of this size.
+    """`logits_side` in pixels of a user's image of this size.
 
     The network sees that image at its working size, so that a field of so many of its own pixels is smaller or larger on
-    the image. None where the field is the whole image, is not known, or is empty.
+    the image.
     """
-    field = theoretical(model, preprocessing.channels, [LOGITS]).get(LOGITS)
-    side = math.sqrt(field.size[0] * field.size[1]) if field else 0.0
+    side = logits_side(model, preprocessing.channels)
     factor = (preprocessing.short_side or min(size)) * preprocessing.scale / min(size)
-    return side / factor if side and math.isfinite(side) else None
+    return None if side is None else side / factor
 
 
 def _effective(work: Work, layer: str) -> EffectiveField:

@@ -12,12 +12,11 @@ from torch import nn
 from perpixel.bundle import BundleInfo, Detector, Preprocessing, load_bundle
 from perpixel.core import Size
 from perpixel.core.errors import UserError
-from perpixel.core.image import Array, read_raster
-from perpixel.data.notes import raster_notes
+from perpixel.core.image import Array
 from perpixel.detection import Detections, Objects, choose
 from perpixel.detection.annotations import to_coco
 from perpixel.detection.truth import ObjectRule
-from perpixel.infer.images import ImageLike, as_array, display_image
+from perpixel.infer.images import ImageLike, as_array, display_image, read_with_notes
 from perpixel.infer.prediction import notebook_png, save_picture
 from perpixel.infer.predictor import pick_device
 from perpixel.labels import Taxonomy
@@ -25,6 +24,9 @@ from perpixel.labels import Taxonomy
 Colour = tuple[int, int, int]
 SHOWN = 0.5
 """Boxes of a lower score are not drawn: average precision needs them, a picture does not."""
+
+DRAWN = "_boxes.jpg"
+"""What the name of a picture with boxes ends with."""
 
 
 def load_detector(path_or_name: str | Path, device: str = "auto") -> "BoxPredictor":
@@ -83,7 +85,7 @@ class Boxes:
 
     def save(self, folder: str | Path, stem: str) -> dict[str, str]:
         """Writes `stem_boxes.jpg`, whole or not at all; the name written is returned."""
-        folder, name = Path(folder), f"{stem}_boxes.jpg"
+        folder, name = Path(folder), f"{stem}{DRAWN}"
         folder.mkdir(parents=True, exist_ok=True)
         save_picture(self.picture(), folder / name, quality=92)
         return {"picture": name}
@@ -137,13 +139,12 @@ class BoxPredictor:
         """
         takes = self.preprocessing
         if isinstance(image, str | Path):
-            raster = read_raster(image, takes.channels)
-            array, notes = raster.filled(takes.mean_of_bands), tuple(raster_notes(raster, takes.channels))
+            array, notes = read_with_notes(image, takes)
             found = self.find(array, str(image))
         else:
-            array, notes = as_array(image, takes.channels, takes.mean_of_bands), ()
+            array, notes = as_array(image, takes.channels, takes.mean_of_bands), []
             found = self.find(array)
-        return Boxes(found, self.names, self.colours, display_image(array), notes)
+        return Boxes(found, self.names, self.colours, display_image(array), tuple(notes))
 
     @torch.inference_mode()
     def find(self, image: Array, where: str = "image") -> Detections:

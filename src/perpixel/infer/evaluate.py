@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from perpixel.bundle import Preprocessing
 from perpixel.core import IGNORE
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array
 from perpixel.core.reporter import Reporter, Silent
 from perpixel.data.notes import together
-from perpixel.data.pairs import read_noted
+from perpixel.data.pairs import Noted, read_noted
 from perpixel.data.samples import Dataset, Sample
 from perpixel.infer.pieces import Piece
 from perpixel.infer.predictor import Predictor, Question
@@ -95,15 +96,12 @@ def evaluate(
     taxonomy = taxonomy or predictor.taxonomy
     require_same_classes(predictor.taxonomy, taxonomy)
     evaluation, scores = Evaluation(taxonomy.num_classes, tuple(metrics)), []
-    report, ignored, pixels, takes = report or Silent(), 0, 0, predictor.preprocessing
-    notes: dict[str, list[str]] = {}
+    report, ignored, pixels = report or Silent(), 0, 0
+    notes: list[tuple[str, list[str]]] = []
     for done, sample in enumerate(samples):
         report.step(done, len(samples))
-        read = read_noted(sample, taxonomy, takes.mean_of_bands, takes.channels)
-        if read.order and not named:
-            raise UserError(f"{sample.mask_path}: {read.order}; {NAME_THEM}")
-        for note in read.notes:
-            notes.setdefault(note, []).append(sample.name)
+        read = read_measured(sample, taxonomy, predictor.preprocessing, named)
+        notes.append((sample.name, read.notes))
         image, labels = read.image, read.labels
         prediction = _measured(predictor, Question(image, str(sample.image), flip), labels, evaluation)
         scores.append(ImageScore(sample, image_mean_iou(prediction, labels, taxonomy.num_classes)))
@@ -113,6 +111,18 @@ def evaluate(
     if not named:
         _refuse_other_values(taxonomy, evaluation.confusion, found.ignored_share)
     return found
+
+
+def read_measured(sample: Sample, taxonomy: Taxonomy, takes: Preprocessing, named: bool) -> Noted:
+    """A sample to measure a model on that takes such images; `named`: the data names its classes.
+
+    Raises:
+        UserError: as `read_noted`; or the classes are not named, and the mask's palette has them in another order.
+    """
+    read = read_noted(sample, taxonomy, takes.mean_of_bands, takes.channels)
+    if read.order and not named:
+        raise UserError(f"{sample.mask_path}: {read.order}; {NAME_THEM}")
+    return read
 
 
 def _measured(predictor: Predictor, question: Question, labels: Array, evaluation: Evaluation) -> Array:

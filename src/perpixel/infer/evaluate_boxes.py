@@ -10,13 +10,12 @@ import numpy as np
 from perpixel.core.errors import UserError
 from perpixel.core.reporter import Reporter, Silent
 from perpixel.data.notes import together
-from perpixel.data.pairs import read_noted
 from perpixel.data.samples import Sample
 from perpixel.detection.average_precision import IOU, DetectionEvaluation, match_in_image
 from perpixel.detection.objects import Detections, Objects
 from perpixel.detection.truth import objects_of
 from perpixel.infer.detector import SHOWN, BoxPredictor
-from perpixel.infer.evaluate import NAME_THEM
+from perpixel.infer.evaluate import read_measured
 from perpixel.labels import Taxonomy
 
 
@@ -71,7 +70,7 @@ def evaluate_boxes(
     Raises:
         UserError: a class is missing, or a file cannot be read.
     """
-    named, report, takes = taxonomy is not None, report or Silent(), predictor.preprocessing
+    named, report = taxonomy is not None, report or Silent()
     taxonomy = taxonomy or predictor.taxonomy
     missing = [name for name in predictor.names if name not in taxonomy.names]
     if missing:
@@ -79,14 +78,11 @@ def evaluate_boxes(
             f"the data has no class {', '.join(missing)}, which the model finds; it has {', '.join(taxonomy.names)}"
         )
     evaluation, images = DetectionEvaluation(predictor.names, predictor.detection.most), []
-    notes: dict[str, list[str]] = {}
+    notes: list[tuple[str, list[str]]] = []
     for done, sample in enumerate(samples):
         report.step(done, len(samples))
-        read = read_noted(sample, taxonomy, takes.mean_of_bands, takes.channels)
-        if read.order and not named:
-            raise UserError(f"{sample.mask_path}: {read.order}; {NAME_THEM}")
-        for note in read.notes:
-            notes.setdefault(note, []).append(sample.name)
+        read = read_measured(sample, taxonomy, predictor.preprocessing, named)
+        notes.append((sample.name, read.notes))
         image, truth = read.image, objects_of(sample, read.labels, taxonomy, predictor.rule)
         found = predictor.find(image, str(sample.image))
         evaluation.update(truth, found, (image.shape[0], image.shape[1]))

@@ -8,8 +8,10 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from perpixel.bundle import Preprocessing
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array, Raster, image_from_pillow, read_raster
+from perpixel.data.notes import raster_notes
 
 ImageLike = str | Path | Image.Image | Array
 
@@ -36,6 +38,16 @@ def as_array(image: ImageLike, channels: int | None = None, mean: Sequence[float
     if array.dtype == np.float32 and not (valid := np.isfinite(array)).all():
         return Raster(np.where(valid, array, np.float32(0)), valid).filled(mean)
     return array
+
+
+def read_with_notes(file: str | Path, takes: Preprocessing) -> tuple[Array, list[str]]:
+    """A file's image as `as_array` gives it to a model, and a line for each thing that is not taken as it is stored.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    raster = read_raster(file, takes.channels)
+    return raster.filled(takes.mean_of_bands), raster_notes(raster, takes.channels)
 
 
 def _what_to_do(image: Any) -> str:

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from perpixel.core.errors import UserError, is_out_of_memory
 from perpixel.core.georeference import read_georeference
-from perpixel.core.image import Array, read_raster
-from perpixel.data.notes import raster_notes
+from perpixel.core.image import Array
+from perpixel.infer.images import read_with_notes
 from perpixel.infer.prediction import Prediction
 from perpixel.infer.predictor import Predictor
 
@@ -47,11 +47,8 @@ def predict_files(
         OSError: the results cannot be written.
     """
 
-    takes = predictor.preprocessing
-
     def read(job: Job) -> tuple[Array, list[str]]:
-        raster = read_raster(job.image, takes.channels)
-        return raster.filled(takes.mean_of_bands), raster_notes(raster, takes.channels)
+        return read_with_notes(job.image, predictor.preprocessing)
 
     def predict(job: Job, image: Array) -> Prediction:
         return predictor.predict(image, flip, samples=samples, probabilities=probabilities, name=str(job.image))

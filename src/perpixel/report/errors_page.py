@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.figure import Figure
 
 from perpixel.core.image import Array
 from perpixel.data.samples import Sample
-from perpixel.explain.class_context import ContextStudy
-from perpixel.explain.context_plot import draw_context
 from perpixel.explain.errors import ErrorStudy
 from perpixel.explain.plots import png
 from perpixel.explain.uncertainty import UncertaintyStudy
@@ -59,7 +58,7 @@ def write_errors_page(
     results: Mapping[str, Any],
     predictor: Predictor,
     doubts: UncertaintyStudy | None = None,
-    around: ContextStudy | None = None,
+    around: Figure | None = None,
 ) -> Path:
     """Writes one self-contained HTML page.
 
@@ -70,20 +69,19 @@ def write_errors_page(
         results: of `error_results` for it.
         predictor: is asked again for the images of the worst regions.
         doubts: where the model is unsure; None leaves it out.
-        around: how much context the classes use; None leaves it out.
+        around: how much context the classes use, of `draw_context`; None leaves it out.
     """
     context = {
         "about": about,
         "doubts": _doubts(doubts),
-        "around": _context(around),
+        "around": _inline(around),
         **errors_context(study, results, predictor),
     }
     return write_page(path, "errors.html.j2", context)
 
 
-def _context(study: ContextStudy | None) -> str | None:
-    """The plot as a PNG in a URI."""
-    figure = draw_context(study) if study else None
+def _inline(figure: Figure | None) -> str | None:
+    """A plot as a PNG in a URI."""
     return None if figure is None else f"data:image/png;base64,{base64.b64encode(png(figure)).decode()}"
 
 
