@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
-convert = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Turn weights of another code into a bundle.")
+convert = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Turn what others made into perpixel's own form."
+)
 
 
 @convert.callback()
 def _group() -> None:
-    """Turn weights of another code into a bundle."""
+    """Turn what others made into perpixel's own form."""
 
 
 @convert.command()
@@ -61,3 +63,24 @@ def weights(
     )
     for note in ported.notes:
         print(note)
+
+
+@convert.command()
+def taxonomy(
+    file: Annotated[Path, typer.Argument(metavar="TABLE", help="MSeg's table of classes, MSeg_master.tsv.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write; of TABLE's name, with .yaml, unless given.")
+    ] = None,
+) -> None:
+    """Turn MSeg's table into a taxonomy that evaluate, predict and train take by --taxonomy."""
+    from perpixel.core.errors import UserError
+    from perpixel.core.files import ready
+    from perpixel.labels import read_mseg
+
+    place = out or Path(file.name).with_suffix(".yaml")
+    if place.exists():
+        raise UserError(f"{place} is there already; give another file with --out")
+    ready(place)
+    common = read_mseg(file)
+    common.save(place)
+    print(f"{place}: {common.classes.num_classes} common classes, {len(common.sets)} sets: {', '.join(common.sets)}")

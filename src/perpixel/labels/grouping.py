@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from perpixel.core.image import Array
+from perpixel.labels.mapping import CommonTaxonomy, plain
 from perpixel.labels.taxonomy import Taxonomy
 
 Parts = Sequence[Sequence[int]]
@@ -21,15 +22,36 @@ Parts = Sequence[Sequence[int]]
 
 @dataclass(frozen=True)
 class Side:
-    """Names of classes, and the common classes that each is made of, by label."""
+    """Names of classes, and the common classes that each is made of, by label; `what` they are, in words."""
 
     names: tuple[str, ...]
     parts: tuple[tuple[int, ...], ...]
+    what: str = ""
 
     @classmethod
     def common(cls, taxonomy: Taxonomy) -> "Side":
         """The common classes themselves."""
-        return cls(taxonomy.names, tuple((i,) for i in range(taxonomy.num_classes)))
+        return cls(taxonomy.names, tuple((i,) for i in range(taxonomy.num_classes)), "the common classes")
+
+    @classmethod
+    def of(cls, common: CommonTaxonomy, name: str, names: Sequence[str], block: str | None = None) -> "Side":
+        """The classes of a data set or a model: the common ones, in any order, or those of one of the taxonomy's sets.
+
+        Args:
+            common: the taxonomy.
+            name: of the data set, or of the one that the model was trained on.
+            names: of the classes, in their order.
+            block: which set it is; None finds that by `name`, or else by `names`.
+
+        Raises:
+            UserError: no set of the taxonomy fits.
+        """
+        label = {plain(n): i for i, n in enumerate(common.classes.names)}
+        own, told = [plain(n) for n in names], sorted(map(plain, common.sets.get(name, ())))
+        if block is None and sorted(own) == sorted(label) != told:
+            return cls(tuple(names), tuple((label[n],) for n in own), "the common classes")
+        key = common.set_of(name, names) if block is None else block
+        return cls(tuple(names), common.parts(key, names), f"those of {key}")
 
 
 @dataclass(frozen=True)
@@ -55,6 +77,16 @@ class Grouping:
         for row, labels in zip(matrix, self.model, strict=True):
             row[list(labels)] = 1
         return matrix
+
+    def found(self) -> "Grouping":
+        """Without what the model never finds."""
+        kept = [i for i, labels in enumerate(self.model) if labels]
+        return Grouping(
+            tuple(self.names[i] for i in kept),
+            tuple(self.model[i] for i in kept),
+            tuple(self.target[i] for i in kept),
+            self.num_model_classes,
+        )
 
     def labels_of(self, own: Taxonomy) -> Taxonomy:
         """How masks of the set are read as classes of the comparison; its other classes are ignored."""

@@ -81,7 +81,9 @@ class CommonTaxonomy:
             UserError: the taxonomy has no such set.
         """
         if name not in self.sets:
-            raise UserError(f'{self.where}: no set "{name}"; there are: {", ".join(self.sets)}.{nearest(name, self.sets)}')
+            raise UserError(
+                f'{self.where}: no set "{name}"; there are: {", ".join(self.sets)}.{nearest(name, self.sets)}'
+            )
         return self.sets[name]
 
     def set_of(self, name: str, names: Sequence[str]) -> str:
@@ -92,12 +94,13 @@ class CommonTaxonomy:
             names: of its classes.
 
         Raises:
-            UserError: it is none of them, or its classes are those of several.
+            UserError: it is none of them, or its classes are those of several that map them differently.
         """
-        if name in self.sets:
-            return name
+        named = [key for key in self.sets if key == name] or [key for key in self.sets if plain(key) == plain(name)]
+        if len(named) == 1:
+            return named[0]
         alike = [key for key, block in self.sets.items() if set(map(plain, block)) == set(map(plain, names))]
-        if len(alike) == 1:
+        if alike and all(_plainly(self.sets[key]) == _plainly(self.sets[alike[0]]) for key in alike):
             return alike[0]
         known = ", ".join(self.sets)
         why = f"its classes are those of {' and '.join(alike)}" if alike else "no block has its name or its classes"
@@ -217,6 +220,10 @@ def plain(name: str) -> str:
     True
     """
     return re.sub(r"[\s_-]", "", name).casefold()
+
+
+def _plainly(block: Block) -> dict[str, tuple[str, ...]]:
+    return {plain(name): parts for name, parts in block.items()}
 
 
 def _matched(what: str, block: Block, names: Sequence[str]) -> dict[str, str]:

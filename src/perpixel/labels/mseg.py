@@ -28,7 +28,9 @@ def read_mseg(file: str | Path) -> CommonTaxonomy:
     rows = list(csv.reader(io.StringIO(read_text(file), newline=""), delimiter="\t"))
     rows = [row for row in rows if any(row)]
     if not rows or UNIVERSAL not in rows[0]:
-        raise UserError(f'{file}: expected a table with tabs between columns, one of them "{UNIVERSAL}", as MSeg_master.tsv')
+        raise UserError(
+            f'{file}: expected a table with tabs between columns, one of them "{UNIVERSAL}", as MSeg_master.tsv'
+        )
     _refuse_ragged(file, rows)
     place = rows[0].index(UNIVERSAL)
     names = [row[place].strip() for row in rows[1:]]
