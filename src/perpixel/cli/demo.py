@@ -27,7 +27,7 @@ def demo(
     print(f"\n2/5  perpixel check {data}", flush=True)
     check(str(data))
     print(f"\n3/5  perpixel train {data} --minutes {minutes:g} --out {run}", flush=True)
-    train(str(data), minutes=minutes, out=run)
+    train([str(data)], minutes=minutes, out=run)
     print(f"\n4/5  perpixel evaluate {run} {data}", flush=True)
     evaluate(str(run), [str(data)], out=run / "evaluation.json")
     print(f"\n5/5  perpixel predict {data / 'images' / 'val'} --model {run}", flush=True)

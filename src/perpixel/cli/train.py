@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 def train(
     data: Annotated[
-        str | None, typer.Argument(metavar="DATA", help="A folder of images and masks, or a dataset.yaml.")
+        list[str] | None,
+        typer.Argument(
+            metavar="DATA...", help="A folder of images and masks, or a dataset.yaml; several by --taxonomy."
+        ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="The network, fast_scnn unless given; see perpixel models.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; runs/DATA-MODEL-TIME by default.")] = None,
@@ -36,6 +39,14 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any key of the recipe, such as data.rotate=10."),
     ] = None,
+    taxonomy: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Train in the common classes of this taxonomy, on each DATA alike."),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,...", help="How much of each DATA is drawn, such as 2,1; alike unless given."),
+    ] = None,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.")] = None,
     report: Annotated[bool, typer.Option(help="Write report.html at the end.")] = True,
 ) -> None:
@@ -45,7 +56,7 @@ def train(
     from perpixel.train import resume as resume_run
     from perpixel.train import train as train_run
 
-    overrides = (model, out, recipe, from_, epochs, minutes, batch_size, lr, crop, seed, set_)
+    overrides = (model, out, recipe, from_, epochs, minutes, batch_size, lr, crop, seed, set_, taxonomy, weights)
     if resume is not None and any(given not in (None, []) for given in overrides):
         raise UserError(
             "--resume RUN goes on by the recipe in RUN; leave out the other options (DATA says where the data has moved to)"
@@ -54,14 +65,14 @@ def train(
         if resume is not None:
             trained = resume_run(resume, reporter, data)
         else:
-            if data is None:
+            if not data:
                 raise UserError(
                     "give DATA, a folder of images and masks (or --resume RUN); perpixel check DATA says what is in it"
                 )
             chosen = load_recipe(recipe) if recipe else default_recipe(model or "fast_scnn")
             given = {
                 "model.name": model,
-                "data.path": data,
+                "data.path": data[0],
                 "batch_size": batch_size,
                 "optimiser.lr": lr,
                 "seed": seed,
@@ -69,11 +80,13 @@ def train(
                 "epochs": epochs,
                 "minutes": minutes,
             }
-            changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+            changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None} | _mixture(
+                data, taxonomy, weights
+            )
             if crop is not None:
                 changes["data.crop"] = size(crop)
             chosen = chosen.changed({**changes, **assignments(set_ or [])})
-            trained = train_run(chosen, out or _new_folder(data, chosen.model.name), reporter)
+            trained = train_run(chosen, out or _new_folder(data, taxonomy, chosen.model.name), reporter)
     finish(trained, report)
 
 
@@ -95,8 +108,25 @@ def finish(trained: "Trained", report: bool) -> None:
         print(f"report    {page}")
 
 
-def _new_folder(data: str, model: str) -> Path:
-    base = Path("runs") / f"{Path(data).resolve().stem}-{model}-{datetime.now():%Y%m%d-%H%M%S}"
+def _mixture(data: list[str], taxonomy: Path | None, weights: str | None) -> dict[str, Any]:
+    """The changes of a recipe for data sets in a common taxonomy."""
+    if taxonomy is None:
+        if len(data) > 1 or weights:
+            raise UserError("several DATA and --weights go with --taxonomy FILE, which says what their classes are")
+        return {}
+    from perpixel.labels import read_mapping
+    from perpixel.train.mixture import mixture_of
+
+    try:
+        numbers = [float(w) for w in weights.split(",")] if weights else None
+    except ValueError as error:
+        raise UserError(f'--weights takes a number for each DATA, such as 2,1; got "{weights}"') from error
+    return {"data.path": "", "mixture": mixture_of(read_mapping(taxonomy), data, numbers)}
+
+
+def _new_folder(data: list[str], taxonomy: Path | None, model: str) -> Path:
+    name = taxonomy if taxonomy else Path(data[0]).resolve()
+    base = Path("runs") / f"{name.stem}-{model}-{datetime.now():%Y%m%d-%H%M%S}"
     n = 2
     folder = base
     while folder.exists():

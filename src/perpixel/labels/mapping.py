@@ -163,17 +163,31 @@ def read_mapping(file: str | Path) -> CommonTaxonomy:
         UserError: no such file, not YAML, an unknown key, a class named twice or unknown.
     """
     data, written = read_yaml(file), read_yaml(file, as_written=True)
+    return _mapping(data, written if isinstance(written, dict) else {}, str(file), Path(file).stem)
+
+
+def mapping_from(data: Mapping[str, Any], where: str) -> CommonTaxonomy:
+    """The inverse of `CommonTaxonomy.to_dict`.
+
+    Raises:
+        UserError: as `read_mapping`.
+    """
+    return _mapping(data, data, where, where)
+
+
+def _mapping(data: Any, written: Mapping[str, Any], where: str, name: str) -> CommonTaxonomy:
     if not isinstance(data, dict):
-        raise UserError(f"{file}: expected the keys {', '.join(KEYS)}; got {type(data).__name__}")
+        raise UserError(f"{where}: expected the keys {', '.join(KEYS)}; got {type(data).__name__}")
     for key in data:
         if key not in KEYS:
-            raise UserError(f'{file}: unknown key "{key}"; known: {", ".join(KEYS)}.{nearest(key, KEYS)}')
+            raise UserError(f'{where}: unknown key "{key}"; known: {", ".join(KEYS)}.{nearest(str(key), KEYS)}')
     sets = written.get("sets")
     if not isinstance(sets, dict) or not sets:
-        raise UserError(f'{file}: "sets" must have a block for each data set, such as {{camvid: {{tree: vegetation}}}}')
-    blocks = {key: _block(f"{file}: {key}", block) for key, block in sets.items()}
-    name = str(written.get("name") or Path(file).stem)
-    return CommonTaxonomy(name, _classes(data, written, str(file)), blocks, str(file))
+        raise UserError(
+            f'{where}: "sets" must have a block for each data set, such as {{camvid: {{tree: vegetation}}}}'
+        )
+    blocks = {key: _block(f"{where}: {key}", block) for key, block in sets.items()}
+    return CommonTaxonomy(str(written.get("name") or name), _classes(data, written, where), blocks, where)
 
 
 def _classes(data: Mapping[str, Any], written: Mapping[str, Any], where: str) -> Taxonomy:

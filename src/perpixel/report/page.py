@@ -36,6 +36,7 @@ from perpixel.report.figures import (
 from perpixel.report.pictures import data_uri, error_picture, shrink
 from perpixel.report.render import write_page
 from perpixel.report.run import RunFolder, read_run
+from perpixel.train.mixture import training_data
 
 PICTURED = 4
 LARGEST_MATRIX = 30
@@ -90,7 +91,7 @@ def write_report(run: str | Path, data: str | None = None, split: str = "val", r
 def _measure(run: RunFolder, data: str | None, split: str, report: Reporter | None) -> Measured:
     if run.info is None:
         raise UserError(f"{run.best}: no model was kept yet; the run was stopped before its first evaluation")
-    dataset = open_dataset(data or run.recipe.data.path)
+    dataset = open_dataset(data) if data else training_data(run.recipe)
     if split == "val" and split not in dataset.splits and data is None:
         split = run.recipe.data.val_split
     samples = dataset.split(split)

@@ -14,15 +14,14 @@ from perpixel.bundle.network import build_network
 from perpixel.core.errors import UserError
 from perpixel.core.reporter import Reporter
 from perpixel.data.fingerprint import look
-from perpixel.data.folders import open_dataset
 from perpixel.data.loader import TrainingSet
-from perpixel.data.measured import identity
 from perpixel.data.samples import Dataset, Sample
 from perpixel.data.statistics import ClassCounts
 from perpixel.data.transforms import Augmentation
 from perpixel.labels import Taxonomy
 from perpixel.losses import WeightedSum, build_loss, class_weights
 from perpixel.train.initial import expected_pixels
+from perpixel.train.mixture import identities, training_data
 from perpixel.train.recipe import DataPart, Recipe
 from perpixel.train.step_memory import memory_words, step_memory
 
@@ -69,7 +68,7 @@ class Setup:
                 "name": self.dataset.name,
                 "licence": self.dataset.licence,
                 "train_images": len(self.training_set),
-                "identity": identity(self.dataset),
+                **identities(self.recipe, self.dataset),
             },
         )
 
@@ -111,7 +110,7 @@ def set_up(recipe: Recipe, report: Reporter | None = None, kept: Mapping[str, An
         UserError: the data, or a name or value in the recipe, cannot be used.
         Interrupted: `report` said so.
     """
-    dataset = open_dataset(recipe.data.path)
+    dataset = training_data(recipe)
     looked = look(dataset, recipe.data.train_split, recipe.data.val_split, report, kept)
     known = looked.facts
     train, val = dataset.split(recipe.data.train_split), dataset.samples(recipe.data.val_split)
