@@ -163,7 +163,9 @@ def require_same_classes(model: Taxonomy, data: Taxonomy) -> None:
     else:
         i = next(i for i, (a, b) in enumerate(zip(model.names, data.names, strict=True)) if a != b)
         differ = f'class {i} is "{model.names[i]}" for the model and "{data.names[i]}" in the data'
-    raise UserError(f"{differ}; name the classes alike, in one order, in dataset.yaml")
+    raise UserError(
+        f"{differ}; name the classes alike, in one order, in dataset.yaml, or relate them by --taxonomy FILE"
+    )
 
 
 def _some(taxonomy: Taxonomy, most: int = 6) -> str:

@@ -36,6 +36,7 @@ from perpixel.report.figures import (
 from perpixel.report.pictures import data_uri, error_picture, shrink
 from perpixel.report.render import write_page
 from perpixel.report.run import RunFolder, read_run
+from perpixel.report.sets import sets_words
 from perpixel.train.mixture import training_data
 
 PICTURED = 4
@@ -156,6 +157,7 @@ def _facts(run: RunFolder, measured: Measured | None, results: dict[str, Any]) -
     licence = measured.dataset.licence if measured else about.get("licence")
     facts = {
         "measured on": f"{_count(results.get('images'), 'image')} of split {split}" if split else "",
+        "each data set": sets_words(results if run.info is None else run.info.metrics),
         "pixels ignored": percent(measured.evaluated.ignored_share) if measured else "",
         "data": str(measured.dataset.root if measured else run.recipe.data.path),
         "data licence": str(licence or ""),

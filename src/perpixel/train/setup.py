@@ -78,6 +78,7 @@ class Setup:
         parameters = sum(p.numel() for p in self.model.parameters())
         frequent = [f"{n} {w:.2f}" for n, w in zip(self.taxonomy.names, self.weights, strict=True)]
         assert data.crop is not None
+        by = "the harmonic mean of the sets' mIoU" if recipe.mixture else "mIoU"
         memory = step_memory(
             self.model, recipe.optimiser, recipe.batch_size, self.preprocessing.channels, (data.crop[0], data.crop[1])
         )
@@ -91,7 +92,7 @@ class Setup:
             + (f" x {recipe.accumulate} accumulated" if recipe.accumulate > 1 else ""),
             f"loss      {' + '.join(str(t.get('name')) for t in recipe.loss.terms)}, class weights "
             f"{recipe.loss.class_weights if isinstance(recipe.loss.class_weights, str) else 'given'}: {', '.join(frequent)}",
-            f'evaluate  {len(self.val)} whole images of split "{data.val_split}" at their own size; best by mIoU'
+            f'evaluate  {len(self.val)} whole images of split "{data.val_split}" at their own size; best by {by}'
             if self.val
             else f'evaluate  nothing: there is no split "{data.val_split}"; the last weights are kept',
         ]
