@@ -81,7 +81,7 @@ def evaluate(
         samples: with masks; or a data set, of which the split "val" is taken.
         taxonomy: how the masks are read; its class names must be the predictor's. None takes the data set's own if it has
             one, else the predictor's.
-        metrics: which, of `METRICS`.
+        metrics: which, of `METRICS`; no calibration where the predictor's probabilities do not sum to 1.
         flip: average with the mirrored image's prediction.
         report: told (done, total) before each image and at the end; it may raise to stop.
 
@@ -94,6 +94,8 @@ def evaluate(
     named = taxonomy is not None
     taxonomy = taxonomy or predictor.taxonomy
     require_same_classes(predictor.taxonomy, taxonomy)
+    if not predictor.sums_to_one:
+        metrics = [m for m in metrics if m != "calibration"]
     evaluation, scores = Evaluation(taxonomy.num_classes, tuple(metrics)), []
     report, ignored, pixels, takes = report or Silent(), 0, 0, predictor.preprocessing
     notes: dict[str, list[str]] = {}

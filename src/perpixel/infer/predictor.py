@@ -119,6 +119,11 @@ class Predictor:
         other.sums, other.taxonomy = torch.from_numpy(sums).float().to(self.device), taxonomy
         return other
 
+    @property
+    def sums_to_one(self) -> bool:
+        """Whether the probabilities of a pixel do: not where classes of the network count for nothing."""
+        return self.sums is None or bool(self.sums.sum(0).all())
+
     def predict(
         self,
         image: ImageLike,
