@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from safetensors.torch import save_file
 
 from perpixel.bundle import read_info
 from perpixel.data.folders import open_dataset
 from perpixel.train import load_recipe
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests are no package
-from command_line import Perpixel, assert_one_line
+sys.path.insert(0, str(Path(__file__).parent.parent / "models" / "ports"))
+from command_line import Perpixel, assert_one_line, picture
+from filling import fill, shapes_in
 
 
 @pytest.fixture(scope="session")
@@ -122,3 +125,22 @@ def test_what_goes_with_a_taxonomy(run: Perpixel, bundle: Path, scenes: Path, ta
     assert_one_line(
         run("evaluate", bundle, scenes, "--taxonomy", taxonomy, "--data-as", "scene"), 'Did you mean "scenes"?'
     )
+
+
+def test_public_weights_answer_for_a_set_by_name(run: Perpixel, tmp_path: Path) -> None:
+    """A checkpoint of 19 common classes, named by the taxonomy's file, is asked in the two classes of a set."""
+    names = [f"common {i}" for i in range(19)]
+    sets = {"pair": {"left": names[:9], "right": names[9:18]}}
+    file = tmp_path / "nineteen.yaml"
+    file.write_text(yaml.safe_dump({"name": "n", "classes": names, "sets": sets}), encoding="utf-8")
+    save_file(fill(shapes_in("fyu_drn_drn_d_22_seg")), tmp_path / "drn.safetensors")
+    arguments = ("--from", "fyu/drn", "--classes", file, "--out", tmp_path / "drn")
+    assert run("convert", "weights", tmp_path / "drn.safetensors", *arguments).status == 0
+    assert read_info(tmp_path / "drn").classes.names == tuple(names)
+    image, out = picture(tmp_path / "image.png"), tmp_path / "out"
+    options = ("--taxonomy", file, "--out", out, "--probabilities")
+    assert run("predict", image, "--model", tmp_path / "drn", *options).status == 0
+    own = np.load(next(out.rglob("*.npy"))).astype(np.float32)
+    assert run("predict", image, "--model", tmp_path / "drn", *options, "--classes-of", "pair").status == 0
+    found = np.load(next(out.rglob("*.npy"))).astype(np.float32)
+    np.testing.assert_allclose(found, [own[:9].sum(0), own[9:18].sum(0)], atol=2e-3)  # both were written as float16

@@ -22,7 +22,9 @@ def weights(
         str, typer.Option("--from", metavar="SOURCE", help="Whose it is, such as fyu/drn; ? lists them.")
     ],
     out: Annotated[Path | None, typer.Option(help="The bundle's folder; FILE without its ending unless given.")] = None,
-    classes: Annotated[str | None, typer.Option(help="voc, cityscapes, ade20k, camvid, or names: a,b,c.")] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="voc, cityscapes, ade20k, camvid, names: a,b,c, or a taxonomy's file.")
+    ] = None,
     num_classes: Annotated[
         int | None, typer.Option(min=1, help="With a fresh head, where it is another number.")
     ] = None,
@@ -50,7 +52,7 @@ def weights(
         file,
         source,
         folder,
-        classes=classes,
+        classes=_names(classes),
         num_classes=num_classes,
         network=network,
         options=assignments(options or []),
@@ -63,6 +65,14 @@ def weights(
     )
     for note in ported.notes:
         print(note)
+
+
+def _names(classes: str | None) -> str | None:
+    """What --classes was given, with a taxonomy's file read."""
+    from perpixel.labels import read_mapping
+
+    is_file = classes is not None and classes.endswith((".yaml", ".yml"))
+    return ",".join(read_mapping(str(classes)).classes.names) if is_file else classes
 
 
 @convert.command()
