@@ -102,6 +102,13 @@ def test_train_and_go_on(run: Perpixel, scenes: Path, taxonomy: Path, tmp_path: 
     assert "harmonic" in done.out
     assert "each data set" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert run("train", "--resume", tmp_path / "run", named, also).status == 0
+    by_recipe = ("--recipe", tmp_path / "run" / "recipe.yaml", "--out", tmp_path / "again", "--no-report")
+    assert run("train", *by_recipe).status == 0
+    first, again = ((tmp_path / r / "best" / "model.safetensors").read_bytes() for r in ("run", "again"))
+    assert first == again
+    assert_one_line(
+        run("train", named, *by_recipe[:2], "--out", tmp_path / "other"), "the recipe is of 2 data sets, 1 were"
+    )
 
 
 def test_convert_taxonomy(run: Perpixel, tmp_path: Path) -> None:
@@ -121,6 +128,7 @@ def test_what_goes_with_a_taxonomy(run: Perpixel, bundle: Path, scenes: Path, ta
     assert_one_line(run("predict", scenes, "--model", bundle, "--classes-of", "three"), "go with --taxonomy FILE")
     assert_one_line(run("train", scenes, scenes, "--out", tmp_path / "a"), "go with --taxonomy FILE")
     assert_one_line(run("train", scenes, "--taxonomy", taxonomy, "--weights", "one"), "a number for each DATA")
+    assert_one_line(run("train", "--taxonomy", taxonomy), "--taxonomy FILE goes with DATA")
     assert_one_line(run("train", scenes, "--taxonomy", tmp_path / "none.yaml"), "none.yaml")
     assert_one_line(
         run("evaluate", bundle, scenes, "--taxonomy", taxonomy, "--data-as", "scene"), 'Did you mean "scenes"?'

@@ -147,7 +147,7 @@ def test_the_recipe_of_the_run_needs_no_other_file(mixed: tuple[Path, Told], rec
 def test_moved_data(mixed: tuple[Path, Told], recipe: Recipe, halves: Path, scenes: Path, tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         train(recipe, tmp_path / "run", Told(1))
-    with pytest.raises(UserError, match="the run has 2 data sets"):
+    with pytest.raises(UserError, match="the recipe is of 2 data sets, 1 were given"):
         resume(tmp_path / "run", data=[str(scenes)])
     halves.rename(tmp_path / "elsewhere")
     try:

@@ -12,7 +12,7 @@ import typer
 from perpixel.core.errors import Interrupted, UserError
 
 if TYPE_CHECKING:
-    from perpixel.train import Trained
+    from perpixel.train import Recipe, Trained
 
 
 def train(
@@ -65,14 +65,9 @@ def train(
         if resume is not None:
             trained = resume_run(resume, reporter, data)
         else:
-            if not data:
-                raise UserError(
-                    "give DATA, a folder of images and masks (or --resume RUN); perpixel check DATA says what is in it"
-                )
             chosen = load_recipe(recipe) if recipe else default_recipe(model or "fast_scnn")
             given = {
                 "model.name": model,
-                "data.path": data[0],
                 "batch_size": batch_size,
                 "optimiser.lr": lr,
                 "seed": seed,
@@ -80,13 +75,12 @@ def train(
                 "epochs": epochs,
                 "minutes": minutes,
             }
-            changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None} | _mixture(
-                data, taxonomy, weights
-            )
+            changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+            chosen = _with_data(chosen, data or [], taxonomy, weights)
             if crop is not None:
                 changes["data.crop"] = size(crop)
             chosen = chosen.changed({**changes, **assignments(set_ or [])})
-            trained = train_run(chosen, out or _new_folder(data, taxonomy, chosen.model.name), reporter)
+            trained = train_run(chosen, out or _new_folder(chosen), reporter)
     finish(trained, report)
 
 
@@ -108,25 +102,37 @@ def finish(trained: "Trained", report: bool) -> None:
         print(f"report    {page}")
 
 
-def _mixture(data: list[str], taxonomy: Path | None, weights: str | None) -> dict[str, Any]:
-    """The changes of a recipe for data sets in a common taxonomy."""
-    if taxonomy is None:
-        if len(data) > 1 or weights:
-            raise UserError("several DATA and --weights go with --taxonomy FILE, which says what their classes are")
-        return {}
+def _with_data(recipe: "Recipe", data: list[str], taxonomy: Path | None, weights: str | None) -> "Recipe":
+    """The recipe for these data sets: one, several in a common taxonomy, or those of the recipe where they are now."""
     from perpixel.labels import read_mapping
-    from perpixel.train.mixture import mixture_of
+    from perpixel.train.mixture import mixture_of, moved
 
+    if taxonomy is not None:
+        if not data:
+            raise UserError("--taxonomy FILE goes with DATA, the folders or files of its sets; give one or more")
+        mixture = mixture_of(read_mapping(taxonomy), data, _numbers(weights) if weights else None)
+        return recipe.changed({"data.path": "", "mixture": mixture})
+    if weights or (len(data) > 1 and recipe.mixture is None):
+        raise UserError("several DATA and --weights go with --taxonomy FILE, which says what their classes are")
+    if recipe.mixture is not None:
+        return moved(recipe, data) if data else recipe
+    if not data:
+        raise UserError(
+            "give DATA, a folder of images and masks (or --resume RUN); perpixel check DATA says what is in it"
+        )
+    return recipe.changed({"data.path": data[0]})
+
+
+def _numbers(weights: str) -> list[float]:
     try:
-        numbers = [float(w) for w in weights.split(",")] if weights else None
+        return [float(w) for w in weights.split(",")]
     except ValueError as error:
         raise UserError(f'--weights takes a number for each DATA, such as 2,1; got "{weights}"') from error
-    return {"data.path": "", "mixture": mixture_of(read_mapping(taxonomy), data, numbers)}
 
 
-def _new_folder(data: list[str], taxonomy: Path | None, model: str) -> Path:
-    name = taxonomy if taxonomy else Path(data[0]).resolve()
-    base = Path("runs") / f"{name.stem}-{model}-{datetime.now():%Y%m%d-%H%M%S}"
+def _new_folder(recipe: "Recipe") -> Path:
+    data = re.sub(r"[^\w-]+", "-", recipe.mixture.common.name) if recipe.mixture else Path(recipe.data.path).stem
+    base = Path("runs") / f"{data}-{recipe.model.name}-{datetime.now():%Y%m%d-%H%M%S}"
     n = 2
     folder = base
     while folder.exists():

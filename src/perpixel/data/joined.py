@@ -69,13 +69,13 @@ def joined(sets: Mapping[str, Dataset], common: CommonTaxonomy) -> Dataset:
         common: the taxonomy.
 
     Raises:
-        UserError: a class is missing in a block or unknown, or a split has no sample.
+        UserError: a class is missing in a block or unknown, or a set's classes have no names.
     """
     parts = {key: _mapped(dataset, common, key) for key, dataset in sets.items()}
     splits: dict[str, tuple[Sample, ...]] = {}
     for part in parts.values():
-        for split in part.splits:
-            splits[split] = splits.get(split, ()) + part.split(split) if part.splits[split] else splits.get(split, ())
+        for split, found in part.splits.items():
+            splits[split] = (*splits.get(split, ()), *found)
     return Dataset(
         root=next(iter(parts.values())).root,
         layout=", ".join(f"{key}: {part.layout}" for key, part in parts.items()),

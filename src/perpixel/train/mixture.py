@@ -89,7 +89,7 @@ def identities(recipe: "Recipe", dataset: Dataset) -> dict[str, Any]:
 
 
 def moved(recipe: "Recipe", data: Sequence[str]) -> "Recipe":
-    """The recipe of a run whose data is now elsewhere.
+    """The recipe with its data in these places.
 
     Raises:
         UserError: not as many places as it has sets.
@@ -97,7 +97,10 @@ def moved(recipe: "Recipe", data: Sequence[str]) -> "Recipe":
     places = [str(Path(path).resolve()) for path in data]
     sets = recipe.mixture.sets if recipe.mixture else ()
     if len(places) != max(1, len(sets)):
-        raise UserError(f"the run has {max(1, len(sets))} data sets; say of each where it is now, in their order")
+        many = f"{max(1, len(sets))} data set{'s' if len(sets) > 1 else ''}"
+        raise UserError(
+            f"the recipe is of {many}, {len(places)} were given; say of each where it is now, in their order"
+        )
     if recipe.mixture is None:
         return recipe.changed({"data.path": places[0]})
     now = [{**part.model_dump(), "path": place} for part, place in zip(sets, places, strict=True)]
