@@ -34,7 +34,9 @@ def taxonomy(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_evaluate_two_sets(run: Perpixel, bundle: Path, scenes: Path, taxonomy: Path, tmp_path: Path) -> None:
     out, also = tmp_path / "figures.json", tmp_path / "also.yaml"
-    also.write_text(yaml.safe_dump({"root": str(scenes), "name": "scenes", **_classes(scenes)}), encoding="utf-8")
+    stems = [image.stem for image in (scenes / "images" / "train").iterdir()]
+    where = {"root": str(scenes), "images": "images/train", "masks": "masks/train", "splits": {"val": stems}}
+    also.write_text(yaml.safe_dump({**where, **_classes(scenes)}), encoding="utf-8")
     done = run(
         "evaluate", bundle, scenes, also, "--taxonomy", taxonomy, "--data-as", "scenes", "--only-miou", "--out", out
     )
@@ -43,6 +45,7 @@ def test_evaluate_two_sets(run: Perpixel, bundle: Path, scenes: Path, taxonomy: 
     assert list(found["sets"]) == [str(scenes), str(also)]
     each = [results["mean_iou"] for results in found["sets"].values()]
     assert all(results["classes"] == ["road", "sky"] for results in found["sets"].values())
+    assert each[0] != each[1]
     assert found["mean"] == pytest.approx(sum(each) / 2)
     assert found["harmonic_mean"] == pytest.approx(2 * each[0] * each[1] / sum(each))
     assert f"over 2 sets, each counted once: mIoU mean {found['mean']:.4f}" in done.out
