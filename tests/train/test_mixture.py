@@ -151,6 +151,8 @@ def test_moved_data(mixed: tuple[Path, Told], recipe: Recipe, halves: Path, scen
         resume(tmp_path / "run", data=[str(scenes)])
     halves.rename(tmp_path / "elsewhere")
     try:
+        with pytest.raises(UserError, match=r"halves0: no such folder; .* the place of every set"):
+            resume(tmp_path / "run")
         resume(tmp_path / "run", data=[str(scenes), str(tmp_path / "elsewhere")])
     finally:
         (tmp_path / "elsewhere").rename(halves)

@@ -83,6 +83,15 @@ def test_nothing_is_measured_again_and_moved_data_is_the_same(
     assert go_on(stopped, tmp_path, lambda data: None) == []
 
 
+def test_data_that_is_gone_says_how_to_name_its_new_place(stopped: tuple[Path, Path], tmp_path: Path) -> None:
+    data, run = (Path(shutil.copytree(p, tmp_path / p.name)) for p in stopped)
+    recipe = (run / "recipe.yaml").read_text()
+    (run / "recipe.yaml").write_text(recipe.replace(str(stopped[0]), str(data)))
+    data.rename(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=f"{data}: no such folder; .*perpixel train --resume {run} DATA"):
+        resume(run)
+
+
 def remove(data: Path) -> None:
     for folder in ("images", "masks"):
         (data / folder / "1.png").unlink()

@@ -30,22 +30,27 @@ Differs from the paper:
 - Initial weights are PyTorch's own, Torch's but for transposed convolutions. (Kaiming's, larger, learnt more slowly.)
 """
 
-from collections.abc import Callable
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from perpixel.core import Size
-from perpixel.core.errors import UserError
-from perpixel.layers.norm import BatchNorm2d
+from perpixel.core.errors import UserError, nearest
 from perpixel.layers.pad import pad_end, round_up
 from perpixel.layers.resize import resize
 from perpixel.layers.unpool import max_pool, max_unpool
+from perpixel.models.enet_wiring import (
+    AUTHORS,
+    WIRINGS,
+    Act,
+    Middle,
+    Wiring,
+    branch,
+    middle_convs,
+    relu,
+    upsampling,
+)
 
-Middle = int | Literal["asymmetric"]
-"""What stands in the middle of a bottleneck: a 3x3 convolution of this dilation, or a 1x5 and a 5x1."""
 Kept = tuple[Tensor, Size]
 """Where the maxima stood, and the size that was pooled."""
 
@@ -60,8 +65,9 @@ class ENet(nn.Module):
 
     Options: `aux`, the encoder's own scores beside the decoder's; `encoder_only`, these alone, as logits, and no
     decoder: the first stage of the paper's training, whose weights have the same names in the whole network;
-    `dropout`, the probabilities of whole channels in stage 1 and in stages 2 and 3. Raises `UserError` for `aux` with
-    `encoder_only`.
+    `dropout`, the probabilities of whole channels in stage 1 and in stages 2 and 3; `wiring`, whose code the layers
+    follow, a name in `WIRINGS`: "davidtvs" is there because weights are (github.com/davidtvs/PyTorch-ENet), and only its
+    layers answer to them as it does. Raises `UserError` for `aux` with `encoder_only`, and for an unknown wiring.
     """
 
     backbone_names = ("encoder",)
@@ -73,12 +79,15 @@ class ENet(nn.Module):
         aux: bool = False,
         encoder_only: bool = False,
         dropout: tuple[float, float] = (0.01, 0.1),
+        wiring: str = "authors",
     ) -> None:
         super().__init__()
         if aux and encoder_only:
             raise UserError("aux=True goes with a decoder; encoder_only=True has none. Choose one of them.")
-        self.encoder = Encoder(in_channels, *dropout)
-        self.decoder = None if encoder_only else Decoder(num_classes)
+        if wiring not in WIRINGS:
+            raise UserError(f'ENet has no wiring "{wiring}"; it has {", ".join(WIRINGS)}.{nearest(wiring, WIRINGS)}')
+        self.encoder = Encoder(in_channels, *dropout, WIRINGS[wiring])
+        self.decoder = None if encoder_only else Decoder(num_classes, WIRINGS[wiring])
         self.encoder_score = nn.Conv2d(128, num_classes, 1) if aux or encoder_only else None
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
@@ -97,14 +106,14 @@ class ENet(nn.Module):
 class Encoder(nn.Module):
     """`(B, C, H, W)` -> `(B, 128, H/8, W/8)` and where the maxima of its two downsamplings stood, finest first."""
 
-    def __init__(self, in_channels: int, dropout1: float, dropout2: float) -> None:
+    def __init__(self, in_channels: int, dropout1: float, dropout2: float, wiring: Wiring = AUTHORS) -> None:
         super().__init__()
-        self.initial = InitialBlock(in_channels)
-        self.down1 = DownsamplingBottleneck(16, 64, dropout1)
-        self.stage1 = nn.Sequential(*(Bottleneck(64, 1, dropout1, nn.PReLU) for _ in range(4)))
-        self.down2 = DownsamplingBottleneck(64, 128, dropout2)
-        self.stage2 = nn.Sequential(*(Bottleneck(128, middle, dropout2, nn.PReLU) for middle in SECTION))
-        self.stage3 = nn.Sequential(*(Bottleneck(128, middle, dropout2, nn.PReLU) for middle in SECTION))
+        self.initial = InitialBlock(in_channels, wiring)
+        self.down1 = DownsamplingBottleneck(16, 64, dropout1, wiring)
+        self.stage1 = nn.Sequential(*(Bottleneck(64, 1, dropout1, wiring.prelu, wiring) for _ in range(4)))
+        self.down2 = DownsamplingBottleneck(64, 128, dropout2, wiring)
+        self.stage2 = nn.Sequential(*(Bottleneck(128, middle, dropout2, wiring.prelu, wiring) for middle in SECTION))
+        self.stage3 = nn.Sequential(*(Bottleneck(128, middle, dropout2, wiring.prelu, wiring) for middle in SECTION))
 
     def forward(self, image: Tensor) -> tuple[Tensor, list[Kept]]:
         x = self.initial(image)  # B,16,H/2,W/2
@@ -118,13 +127,14 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """`(B, 128, H/8, W/8)` and what the downsamplings kept -> `(B, K, H, W)`."""
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, wiring: Wiring = AUTHORS) -> None:
         super().__init__()
-        self.up4 = UpsamplingBottleneck(128, 64)
-        self.stage4 = nn.Sequential(*(Bottleneck(64, 1, 0.0, relu) for _ in range(2)))
-        self.up5 = UpsamplingBottleneck(64, 16)
-        self.stage5 = nn.Sequential(Bottleneck(16, 1, 0.0, relu))
-        self.score = nn.ConvTranspose2d(16, num_classes, 2, stride=2, padding=0)
+        dropout = wiring.decoder_dropout
+        self.up4 = UpsamplingBottleneck(128, 64, wiring)
+        self.stage4 = nn.Sequential(*(Bottleneck(64, 1, dropout, relu, wiring) for _ in range(2)))
+        self.up5 = UpsamplingBottleneck(64, 16, wiring)
+        self.stage5 = nn.Sequential(Bottleneck(16, 1, dropout, relu, wiring))
+        self.score = upsampling(16, num_classes, wiring.score_kernel, wiring.bias)
 
     def forward(self, x: Tensor, kept: list[Kept]) -> Tensor:
         x = self.stage4(self.up4(x, kept[1]))  # B,64,H/4,W/4
@@ -138,28 +148,31 @@ class InitialBlock(nn.Module):
     The convolution gives out what is missing to 16; above 8 image channels nothing is pooled, and it gives out all 16.
     """
 
-    def __init__(self, in_channels: int) -> None:
+    def __init__(self, in_channels: int, wiring: Wiring = AUTHORS) -> None:
         super().__init__()
         self.pooled = in_channels if in_channels <= 8 else 0
-        self.conv = nn.Conv2d(in_channels, 16 - self.pooled, 3, stride=2, padding=1)
-        self.norm = norm(16)
-        self.act = nn.PReLU(16)
+        self.pool = wiring.pool
+        self.conv = nn.Conv2d(in_channels, 16 - self.pooled, 3, stride=2, padding=1, bias=wiring.bias)
+        self.norm = wiring.norm(16)
+        self.act = wiring.prelu(16)
 
     def forward(self, image: Tensor) -> Tensor:
         x = self.conv(image)
         if self.pooled:
-            x = torch.cat([x, F.max_pool2d(image, kernel_size=2, stride=2)], dim=1)
+            pooled = F.max_pool2d(image, kernel_size=self.pool, stride=2, padding=self.pool - 2)
+            x = torch.cat([x, pooled], dim=1)
         return self.act(self.norm(x))
 
 
 class Bottleneck(nn.Module):
     """`(B, C, h, w)` -> the same shape: a branch of C/4 inner channels, added to its input."""
 
-    def __init__(self, channels: int, middle: Middle, dropout: float, act: Callable[[int], nn.Module]) -> None:
+    def __init__(self, channels: int, middle: Middle, dropout: float, act: Act, wiring: Wiring = AUTHORS) -> None:
         super().__init__()
         inner = channels // 4
         reduce = nn.Conv2d(channels, inner, 1, bias=False)
-        self.branch = branch(reduce, middle_convs(middle, inner), channels, act)
+        convs = middle_convs(middle, inner, act, wiring)
+        self.branch = branch(reduce, convs, channels, act, wiring, act_behind=wiring.act_expanded)
         self.dropout = nn.Dropout2d(dropout)
         self.act = act(channels)
 
@@ -174,13 +187,14 @@ class DownsamplingBottleneck(nn.Module):
     zeros behind the last.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, dropout: float) -> None:
+    def __init__(self, in_channels: int, out_channels: int, dropout: float, wiring: Wiring = AUTHORS) -> None:
         super().__init__()
-        inner = out_channels // 4
+        inner = wiring.inner(in_channels, out_channels)
         reduce = nn.Conv2d(in_channels, inner, 2, stride=2, padding=0, bias=False)
-        self.branch = branch(reduce, middle_convs(1, inner), out_channels, nn.PReLU)
+        convs = middle_convs(1, inner, wiring.prelu, wiring)
+        self.branch = branch(reduce, convs, out_channels, wiring.prelu, wiring, act_behind=wiring.act_expanded)
         self.dropout = nn.Dropout2d(dropout)
-        self.act = nn.PReLU(out_channels)
+        self.act = wiring.prelu(out_channels)
         self.missing = out_channels - in_channels
 
     def forward(self, x: Tensor) -> tuple[Tensor, Kept]:
@@ -195,43 +209,16 @@ class UpsamplingBottleneck(nn.Module):
     The shortcut brings each value to the place of the maximum, for which its channels must be those that were pooled.
     """
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, wiring: Wiring = AUTHORS) -> None:
         super().__init__()
-        inner = out_channels // 4
+        inner = wiring.inner(in_channels, out_channels)
         reduce = nn.Conv2d(in_channels, inner, 1, bias=False)
-        upsample = nn.ConvTranspose2d(inner, inner, 3, stride=2, padding=1, output_padding=1)
-        self.branch = branch(reduce, [upsample], out_channels, relu)
-        self.shortcut = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, bias=False), norm(out_channels))
+        upsample = upsampling(inner, inner, wiring.up_kernel, wiring.bias)
+        self.branch = branch(reduce, [upsample], out_channels, relu, wiring, act_behind=wiring.act_upsampled)
+        self.dropout = nn.Dropout2d(wiring.decoder_dropout)
+        shortcut = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        self.shortcut = nn.Sequential(shortcut, wiring.norm(out_channels))
         self.act = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor, kept: Kept) -> Tensor:
-        return self.act(self.branch(x) + max_unpool(self.shortcut(x), *kept))
-
-
-def branch(
-    reduce: nn.Conv2d, middle: list[nn.Module], out_channels: int, act: Callable[[int], nn.Module]
-) -> nn.Sequential:
-    """Reduction, the convolutions in the middle, 1x1 expansion; batch norms, and an activation behind the first two."""
-    inner = reduce.out_channels
-    expand = nn.Conv2d(inner, out_channels, 1, bias=False)
-    return nn.Sequential(reduce, norm(inner), act(inner), *middle, norm(inner), act(inner), expand, norm(out_channels))
-
-
-def middle_convs(middle: Middle, channels: int) -> list[nn.Module]:
-    """The convolutions in the middle of a bottleneck. Only the last has a bias."""
-    if middle == "asymmetric":
-        return [
-            nn.Conv2d(channels, channels, (1, 5), padding=(0, 2), bias=False),
-            nn.Conv2d(channels, channels, (5, 1), padding=(2, 0)),
-        ]
-    return [nn.Conv2d(channels, channels, 3, padding=middle, dilation=middle)]
-
-
-def norm(channels: int) -> BatchNorm2d:
-    """Batch norm with the authors' epsilon."""
-    return BatchNorm2d(channels, eps=1e-3, momentum=0.1)
-
-
-def relu(channels: int) -> nn.Module:
-    """What the decoder has where the encoder has a PReLU of so many channels."""
-    return nn.ReLU(inplace=True)
+        return self.act(self.dropout(self.branch(x)) + max_unpool(self.shortcut(x), *kept))

@@ -88,6 +88,17 @@ def identities(recipe: "Recipe", dataset: Dataset) -> dict[str, Any]:
     return {"identity": identity(dataset), "sets": {key: identity(one) for key, one in alone(dataset).items()}}
 
 
+def refuse_gone(recipe: "Recipe", run: str | Path) -> None:
+    """Raises UserError where data of a run is not where it was."""
+    several = recipe.mixture is not None
+    for place in [part.path for part in recipe.mixture.sets] if recipe.mixture else [recipe.data.path]:
+        if not Path(place).exists():
+            new = "the place of every set, in their order" if several else "DATA"
+            raise UserError(
+                f"{place}: no such folder; if the run's data has moved: perpixel train --resume {run} {new}"
+            )
+
+
 def moved(recipe: "Recipe", data: Sequence[str]) -> "Recipe":
     """The recipe with its data in these places.
 

@@ -20,7 +20,7 @@ from perpixel.train.devices import make_accelerator
 from perpixel.train.initial import start_from
 from perpixel.train.length import BySteps, Length, by_clock, by_steps, words
 from perpixel.train.loop import Loop
-from perpixel.train.mixture import moved
+from perpixel.train.mixture import moved, refuse_gone
 from perpixel.train.objective import Job, Objective, Stage
 from perpixel.train.objectives import make_job
 from perpixel.train.progress import Progress
@@ -77,6 +77,8 @@ def resume(run: str | Path, report: Reporter | None = None, data: str | Sequence
     recipe = folder.recipe()
     if data:
         recipe = moved(recipe, [data] if isinstance(data, str) else data)
+    else:
+        refuse_gone(recipe, run)
     checkpoint, note = folder.load()
     if note:
         report.line(note)

@@ -32,6 +32,7 @@ def shapes_of(build: Callable[[], nn.Module]) -> Shapes:
 
 
 SAMPLES: dict[str, tuple[Callable[[], Shapes], dict[str, Any]]] = {
+    "davidtvs/PyTorch-ENet": (lambda: shapes_in("davidtvs_enet_20"), {}),
     "Eromera/erfnet_pytorch": (lambda: shapes_in("eromera_erfnet_20"), {}),
     "fyu/drn": (lambda: shapes_in("fyu_drn_drn_d_22_seg"), {}),
     "HRNet/HRNet-Semantic-Segmentation": (lambda: shapes_in("hrnet_w18_small_v1_19"), {}),
@@ -69,7 +70,7 @@ SAMPLES: dict[str, tuple[Callable[[], Shapes], dict[str, Any]]] = {
 
 
 def test_every_source_has_a_sample() -> None:
-    assert len(SOURCES) >= 15
+    assert len(SOURCES) >= 16
     assert sorted(SAMPLES) == sorted(SOURCES)
 
 
@@ -139,6 +140,7 @@ def test_faults_are_told_together_and_cut_short() -> None:
 
 
 RECORDED_BY = {
+    "davidtvs": "davidtvs/PyTorch-ENet",
     "encnet": "zhanghang1989/PyTorch-Encoding",
     "eromera": "Eromera/erfnet_pytorch",
     "fyu": "fyu/drn",
@@ -280,7 +282,7 @@ def test_a_network_may_be_asked_for_by_its_former_name() -> None:
 @pytest.mark.parametrize("channels", [1, 4])
 @pytest.mark.parametrize("source", SAMPLES)
 def test_images_of_other_channels_have_as_many_means(source: str, channels: int) -> None:
-    """The first convolution, the only one of 3 channels, says it; beside a pooled image (ERFNet's) it gives out the rest."""
+    """The first convolution, the only one of 3 channels, says it; beside a pooled image it gives out the rest."""
     shapes, told = SAMPLES[source]
     state = dict(shapes())
     first = [key for key, shape in state.items() if len(shape) == 4 and shape[1] == 3]
@@ -288,7 +290,8 @@ def test_images_of_other_channels_have_as_many_means(source: str, channels: int)
     rows, _, *kernel = state[first[0]]
     if rows == 13:
         rows = 16 - channels
-        state[first[0].replace("weight", "bias")] = (rows,)
+        bias = first[0].replace("weight", "bias")
+        state |= {bias: (rows,)} if bias in state else {}
     state[first[0]] = (rows, channels, *kernel)
     with torch.device("meta"):
         found = read_port(source, meta(state), **told)

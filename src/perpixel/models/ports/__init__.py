@@ -17,6 +17,7 @@ from perpixel.models.catalog import build, current_name, without_download
 from perpixel.models.ports import (
     drn,
     encnet,
+    enet,
     erfnet,
     fast_scnn,
     hrnet,
@@ -31,6 +32,7 @@ from perpixel.models.ports import (
 from perpixel.models.ports.source import Pixels, Reading, Source, State, has, translate, unwrap
 
 SOURCES: dict[str, Source] = {
+    "davidtvs/PyTorch-ENet": enet.SOURCE,
     "Eromera/erfnet_pytorch": erfnet.SOURCE,
     "fyu/drn": drn.SOURCE,
     "HRNet/HRNet-Semantic-Segmentation": hrnet.SOURCE,
