@@ -28,6 +28,7 @@ import yaml
 
 from perpixel.core.errors import UserError, nearest
 from perpixel.core.files import write_text
+from perpixel.core.words import some_names
 from perpixel.core.yaml import read_yaml
 from perpixel.labels.taxonomy import Taxonomy
 
@@ -102,9 +103,12 @@ class CommonTaxonomy:
         alike = [key for key, block in self.sets.items() if set(map(plain, block)) == set(map(plain, names))]
         if alike and all(_plainly(self.sets[key]) == _plainly(self.sets[alike[0]]) for key in alike):
             return alike[0]
-        known = ", ".join(self.sets)
+        known = some_names(list(self.sets), 8)
         why = f"its classes are those of {' and '.join(alike)}" if alike else "no block has its name or its classes"
-        raise UserError(f'{self.where}: which set is "{name}"? There are: {known}; {why}; name it after one of them')
+        raise UserError(
+            f'{self.where}: which set is "{name}"? There are: {known}; {why}; name it after one of them, or say which one '
+            "(--data-as, --model-as)"
+        )
 
     def parts(self, key: str, names: Sequence[str]) -> tuple[tuple[int, ...], ...]:
         """For each of a set's classes the common classes that it is made of, by label.
