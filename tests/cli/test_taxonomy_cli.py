@@ -128,6 +128,7 @@ def test_convert_taxonomy(run: Perpixel, tmp_path: Path) -> None:
 def test_what_goes_with_a_taxonomy(run: Perpixel, bundle: Path, scenes: Path, taxonomy: Path, tmp_path: Path) -> None:
     assert_one_line(run("evaluate", bundle, scenes, scenes), "go with --taxonomy FILE")
     assert_one_line(run("evaluate", bundle, scenes, "--data-as", "scenes"), "go with --taxonomy FILE")
+    assert_one_line(run("evaluate", bundle, scenes, scenes, "--taxonomy", taxonomy), "one DATA is given twice")
     assert_one_line(run("predict", scenes, "--model", bundle, "--classes-of", "three"), "go with --taxonomy FILE")
     assert_one_line(run("train", scenes, scenes, "--out", tmp_path / "a"), "go with --taxonomy FILE")
     assert_one_line(run("train", scenes, "--taxonomy", taxonomy, "--weights", "one"), "a number for each DATA")

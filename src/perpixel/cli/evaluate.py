@@ -60,6 +60,8 @@ def evaluate(
         raise UserError(
             "several DATA, --model-as and --data-as go with --taxonomy FILE, which says what their classes are"
         )
+    if len(set(data)) < len(data):
+        raise UserError(f"one DATA is given twice: {', '.join(data)}; each counts once in the means")
     if task_of(model) == "detection":
         if taxonomy is not None:
             raise UserError("--taxonomy is for segmentation networks; this is a detector")

@@ -138,7 +138,7 @@ class MixedStream:
         return epoch, sum(self.lengths[:which]) + index
 
     def place(self, n: int) -> tuple[int, int]:
-        """The set of sample n, and the how manieth of that set it is.
+        """The set of sample n, and its place among that set's samples.
 
         Of the first n samples the floor of n r are of all sets but the last, where r is these sets' share, and so on down: exact
         for any n, with nothing to remember.
