@@ -166,10 +166,10 @@ class MixedStream:
 
 def sets_of(samples: Sequence[Sample]) -> dict[str, tuple[Sample, ...]]:
     """The samples of `joined` by their set, in order."""
-    found: dict[str, tuple[Sample, ...]] = {}
+    found: dict[str, list[Sample]] = {}
     for sample in samples:
-        found[set_name(sample)] = (*found.get(set_name(sample), ()), sample)
-    return found
+        found.setdefault(set_name(sample), []).append(sample)
+    return {key: tuple(own) for key, own in found.items()}
 
 
 def alone(dataset: Dataset) -> dict[str, Dataset]:
