@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
-convert = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Turn weights of another code into a bundle.")
+convert = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Turn what others made into perpixel's own form."
+)
 
 
 @convert.callback()
 def _group() -> None:
-    """Turn weights of another code into a bundle."""
+    """Turn what others made into perpixel's own form."""
 
 
 @convert.command()
@@ -20,7 +22,9 @@ def weights(
         str, typer.Option("--from", metavar="SOURCE", help="Whose it is, such as fyu/drn; ? lists them.")
     ],
     out: Annotated[Path | None, typer.Option(help="The bundle's folder; FILE without its ending unless given.")] = None,
-    classes: Annotated[str | None, typer.Option(help="voc, cityscapes, ade20k, camvid, or names: a,b,c.")] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="voc, cityscapes, ade20k, camvid, names: a,b,c, or a taxonomy's file.")
+    ] = None,
     num_classes: Annotated[
         int | None, typer.Option(min=1, help="With a fresh head, where it is another number.")
     ] = None,
@@ -48,7 +52,7 @@ def weights(
         file,
         source,
         folder,
-        classes=classes,
+        classes=_names(classes),
         num_classes=num_classes,
         network=network,
         options=assignments(options or []),
@@ -61,3 +65,32 @@ def weights(
     )
     for note in ported.notes:
         print(note)
+
+
+def _names(classes: str | None) -> str | None:
+    """What --classes was given, with a taxonomy's file read."""
+    from perpixel.labels import read_mapping
+
+    is_file = classes is not None and classes.endswith((".yaml", ".yml"))
+    return ",".join(read_mapping(str(classes)).classes.names) if is_file else classes
+
+
+@convert.command()
+def taxonomy(
+    file: Annotated[Path, typer.Argument(metavar="TABLE", help="MSeg's table of classes, MSeg_master.tsv.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write; of TABLE's name, with .yaml, unless given.")
+    ] = None,
+) -> None:
+    """Turn MSeg's table into a taxonomy that evaluate, predict and train take by --taxonomy."""
+    from perpixel.core.errors import UserError
+    from perpixel.core.files import ready
+    from perpixel.labels import read_mseg
+
+    place = out or Path(file.name).with_suffix(".yaml")
+    if place.exists():
+        raise UserError(f"{place} is there already; give another file with --out")
+    ready(place)
+    common = read_mseg(file)
+    common.save(place)
+    print(f"{place}: {common.classes.num_classes} common classes, {len(common.sets)} sets: {', '.join(common.sets)}")

@@ -20,11 +20,19 @@ def predict(
         int, typer.Option(min=0, help="Ask so often with dropout on, and write how unsure it is (Bayesian SegNet: 40).")
     ] = 0,
     device: Annotated[str, typer.Option()] = "auto",
+    taxonomy: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Answer in the common classes of this taxonomy.")
+    ] = None,
+    model_as: Annotated[str | None, typer.Option(metavar="SET", help="Whose classes in it the model has.")] = None,
+    classes_of: Annotated[str | None, typer.Option(metavar="SET", help="Answer in this set's classes instead.")] = None,
 ) -> None:
     """Predict: label maps, or a detector's boxes. Results lie below --out as the images lie below what was given. An image that
     cannot be read does not stop the others; the exit status is then 2."""
     from perpixel.cli.images import find_images, notes, passed_over, refuse_overwriting, stems
+    from perpixel.core.errors import UserError
 
+    if taxonomy is None and (model_as or classes_of):
+        raise UserError("--model-as and --classes-of go with --taxonomy FILE, which says what their classes are")
     found = find_images(images)
     for line in passed_over(images):
         print(line)
@@ -41,8 +49,18 @@ def predict(
 
     keep_freed_memory()
     if task_of(model) == "detection":
+        if taxonomy is not None:
+            raise UserError("--taxonomy is for segmentation networks; this is a detector")
         return predict_boxes(list(zip(found.images, places, strict=True)), model, out, device)
     predictor = load(model, device)
+    if taxonomy is not None:
+        from perpixel.infer.compared import answering_as
+        from perpixel.labels import read_mapping
+
+        answer = answering_as(predictor, read_mapping(taxonomy), model_as, classes_of)
+        predictor = answer.predictor
+        for line in answer.lines:
+            print(line)
     out.mkdir(parents=True, exist_ok=True)
     clean_leftovers(out)
     jobs = [Job(image, out / place.parent, place.name) for image, place in zip(found.images, places, strict=True)]

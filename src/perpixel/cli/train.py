@@ -12,12 +12,15 @@ import typer
 from perpixel.core.errors import Interrupted, UserError
 
 if TYPE_CHECKING:
-    from perpixel.train import Trained
+    from perpixel.train import Recipe, Trained
 
 
 def train(
     data: Annotated[
-        str | None, typer.Argument(metavar="DATA", help="A folder of images and masks, or a dataset.yaml.")
+        list[str] | None,
+        typer.Argument(
+            metavar="DATA...", help="A folder of images and masks, or a dataset.yaml; several by --taxonomy."
+        ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="The network, fast_scnn unless given; see perpixel models.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; runs/DATA-MODEL-TIME by default.")] = None,
@@ -36,6 +39,14 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any key of the recipe, such as data.rotate=10."),
     ] = None,
+    taxonomy: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Train in the common classes of this taxonomy, on each DATA alike."),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,...", help="How much of each DATA is drawn, such as 2,1; alike unless given."),
+    ] = None,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.")] = None,
     report: Annotated[bool, typer.Option(help="Write report.html at the end.")] = True,
 ) -> None:
@@ -45,7 +56,7 @@ def train(
     from perpixel.train import resume as resume_run
     from perpixel.train import train as train_run
 
-    overrides = (model, out, recipe, from_, epochs, minutes, batch_size, lr, crop, seed, set_)
+    overrides = (model, out, recipe, from_, epochs, minutes, batch_size, lr, crop, seed, set_, taxonomy, weights)
     if resume is not None and any(given not in (None, []) for given in overrides):
         raise UserError(
             "--resume RUN goes on by the recipe in RUN; leave out the other options (DATA says where the data has moved to)"
@@ -54,14 +65,9 @@ def train(
         if resume is not None:
             trained = resume_run(resume, reporter, data)
         else:
-            if data is None:
-                raise UserError(
-                    "give DATA, a folder of images and masks (or --resume RUN); perpixel check DATA says what is in it"
-                )
             chosen = load_recipe(recipe) if recipe else default_recipe(model or "fast_scnn")
             given = {
                 "model.name": model,
-                "data.path": data,
                 "batch_size": batch_size,
                 "optimiser.lr": lr,
                 "seed": seed,
@@ -70,10 +76,11 @@ def train(
                 "minutes": minutes,
             }
             changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+            chosen = _with_data(chosen, data or [], taxonomy, weights)
             if crop is not None:
                 changes["data.crop"] = size(crop)
             chosen = chosen.changed({**changes, **assignments(set_ or [])})
-            trained = train_run(chosen, out or _new_folder(data, chosen.model.name), reporter)
+            trained = train_run(chosen, out or _new_folder(chosen), reporter)
     finish(trained, report)
 
 
@@ -95,8 +102,37 @@ def finish(trained: "Trained", report: bool) -> None:
         print(f"report    {page}")
 
 
-def _new_folder(data: str, model: str) -> Path:
-    base = Path("runs") / f"{Path(data).resolve().stem}-{model}-{datetime.now():%Y%m%d-%H%M%S}"
+def _with_data(recipe: "Recipe", data: list[str], taxonomy: Path | None, weights: str | None) -> "Recipe":
+    """The recipe for these data sets: one, several in a common taxonomy, or those of the recipe where they are now."""
+    from perpixel.labels import read_mapping
+    from perpixel.train.mixture import mixture_of, moved
+
+    if taxonomy is not None:
+        if not data:
+            raise UserError("--taxonomy FILE goes with DATA, the folders or files of its sets; give one or more")
+        mixture = mixture_of(read_mapping(taxonomy), data, _numbers(weights) if weights else None)
+        return recipe.changed({"data.path": "", "mixture": mixture})
+    if weights or (len(data) > 1 and recipe.mixture is None):
+        raise UserError("several DATA and --weights go with --taxonomy FILE, which says what their classes are")
+    if recipe.mixture is not None:
+        return moved(recipe, data) if data else recipe
+    if not data:
+        raise UserError(
+            "give DATA, a folder of images and masks (or --resume RUN); perpixel check DATA says what is in it"
+        )
+    return recipe.changed({"data.path": data[0]})
+
+
+def _numbers(weights: str) -> list[float]:
+    try:
+        return [float(w) for w in weights.split(",")]
+    except ValueError as error:
+        raise UserError(f'--weights takes a number for each DATA, such as 2,1; got "{weights}"') from error
+
+
+def _new_folder(recipe: "Recipe") -> Path:
+    data = re.sub(r"[^\w-]+", "-", recipe.mixture.common.name) if recipe.mixture else Path(recipe.data.path).stem
+    base = Path("runs") / f"{data}-{recipe.model.name}-{datetime.now():%Y%m%d-%H%M%S}"
     n = 2
     folder = base
     while folder.exists():

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -165,10 +165,17 @@ class Stream:
         return {}
 
 
+class Order(Protocol):
+    """An order of samples, such as `Stream`."""
+
+    def keys(self, step: int) -> list[tuple[int, int]]:
+        """(epoch, index) of each sample of a step, counted from 0: a pure function of it."""
+
+
 class _Steps:
     """The batch sampler: the keys of every step from `start` to `stop`."""
 
-    def __init__(self, stream: Stream, start: int, stop: int) -> None:
+    def __init__(self, stream: Order, start: int, stop: int) -> None:
         self.stream, self.start, self.stop = stream, start, stop
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
@@ -178,7 +185,7 @@ class _Steps:
         return self.stop - self.start
 
 
-def batches(dataset: TrainingSet, stream: Stream, start: int, stop: int, workers: int = 0) -> Iterator[Batch]:
+def batches(dataset: TrainingSet, stream: Order, start: int, stop: int, workers: int = 0) -> Iterator[Batch]:
     """The batches of steps `start` to `stop` - 1; the same for any number of workers.
 
     Raises:
@@ -188,7 +195,7 @@ def batches(dataset: TrainingSet, stream: Stream, start: int, stop: int, workers
 
 
 def batches_of(
-    dataset: Dataset[Any], collate: Callable[[Any], B], stream: Stream, start: int, stop: int, workers: int = 0
+    dataset: Dataset[Any], collate: Callable[[Any], B], stream: Order, start: int, stop: int, workers: int = 0
 ) -> Iterator[B]:
     """`batches` of any data set by (epoch, index), put together by `collate`.
 

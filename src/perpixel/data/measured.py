@@ -19,10 +19,12 @@ def default_split(dataset: Dataset, trained_on: Mapping[str, Any]) -> str:
 
     Args:
         dataset: to measure on.
-        trained_on: what a bundle says of its data: `name`, and `identity` where a version that knew it made the bundle.
+        trained_on: what a bundle says of its data: `name`, and `identity` where a version that knew it made the bundle;
+            `sets`, that of each, where there were several.
     """
     if not dataset.hashed:
         return "val" if dataset.splits.get("val") or len(dataset.splits) != 1 else next(iter(dataset.splits))
-    known = trained_on.get("identity")
-    same = known == identity(dataset) if known else trained_on.get("name") == dataset.name
+    known, sets = trained_on.get("identity"), trained_on.get("sets")
+    several = list(sets.values()) if isinstance(sets, Mapping) else []
+    same = identity(dataset) in (known, *several) if known else trained_on.get("name") == dataset.name
     return "val" if same else "all"

@@ -82,7 +82,7 @@ def evaluate(
         samples: with masks; or a data set, of which the split "val" is taken.
         taxonomy: how the masks are read; its class names must be the predictor's. None takes the data set's own if it has
             one, else the predictor's.
-        metrics: which, of `METRICS`.
+        metrics: which, of `METRICS`; no calibration where the predictor's probabilities do not sum to 1.
         flip: average with the mirrored image's prediction.
         report: told (done, total) before each image and at the end; it may raise to stop.
 
@@ -95,6 +95,8 @@ def evaluate(
     named = taxonomy is not None
     taxonomy = taxonomy or predictor.taxonomy
     require_same_classes(predictor.taxonomy, taxonomy)
+    if not predictor.sums_to_one:
+        metrics = [m for m in metrics if m != "calibration"]
     evaluation, scores = Evaluation(taxonomy.num_classes, tuple(metrics)), []
     report, ignored, pixels = report or Silent(), 0, 0
     notes: list[tuple[str, list[str]]] = []
@@ -173,7 +175,9 @@ def require_same_classes(model: Taxonomy, data: Taxonomy) -> None:
     else:
         i = next(i for i, (a, b) in enumerate(zip(model.names, data.names, strict=True)) if a != b)
         differ = f'class {i} is "{model.names[i]}" for the model and "{data.names[i]}" in the data'
-    raise UserError(f"{differ}; name the classes alike, in one order, in dataset.yaml")
+    raise UserError(
+        f"{differ}; name the classes alike, in one order, in dataset.yaml, or relate them by --taxonomy FILE"
+    )
 
 
 def _some(taxonomy: Taxonomy, most: int = 6) -> str:

@@ -25,7 +25,8 @@ NOTEBOOK_SIDE = 1024
 
 @dataclass(frozen=True)
 class Probabilities:
-    """values (K, H, W) float32, summing to 1 over K; variance (K, H, W) float32 in [0, 0.25] where they were sampled."""
+    """values (K, H, W) float32, summing to 1 over K (to at most 1 after `Predictor.answering`); variance (K, H, W) float32 in
+    [0, 0.25] where they were sampled."""
 
     values: Array
     variance: Array | None = None

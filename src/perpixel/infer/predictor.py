@@ -1,5 +1,6 @@
 """A Predictor answers for one image at a time, at that image's own size."""
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -97,6 +98,7 @@ class Predictor:
             raise UserError(f"{taxonomy.num_classes} classes need as many logit biases or none, got {len(logit_bias)}")
         bias = torch.tensor(logit_bias, dtype=torch.float32, device=self.device)
         self.logit_bias = bias.view(1, -1, 1, 1) if any(logit_bias) else None
+        self.sums: Tensor | None = None
 
     def __repr__(self) -> str:
         """Such as Predictor(enet, 11 classes (sky, building, ...), 3 channels, cpu)."""
@@ -104,6 +106,23 @@ class Predictor:
         k, names = self.taxonomy.num_classes, self.taxonomy.names
         listed = ", ".join(names[:4]) + (", ..." if k > 4 else "")
         return f"Predictor({network}, {k} classes ({listed}), {self.preprocessing.channels} channels, {self.device})"
+
+    def answering(self, sums: Array, taxonomy: Taxonomy) -> "Predictor":
+        """One of the same network that answers in other classes: each is a sum of its own, taken before the most probable is
+        chosen. What no class is made of counts for nothing, so that the probabilities of a pixel sum to at most 1.
+
+        Args:
+            sums: (E, K) zeros and ones, at most one 1 a column (`perpixel.labels.Grouping.matrix`).
+            taxonomy: the E classes.
+        """
+        other = copy.copy(self)
+        other.sums, other.taxonomy = torch.from_numpy(sums).float().to(self.device), taxonomy
+        return other
+
+    @property
+    def sums_to_one(self) -> bool:
+        """Whether the probabilities of a pixel do: not where classes of the network count for nothing."""
+        return self.sums is None or bool(self.sums.sum(0).all())
 
     def predict(
         self,
@@ -198,7 +217,8 @@ class Predictor:
         normalised = self.preprocessing.normalise(tile.to(self.device)).contiguous(memory_format=torch.channels_last)
         logits = self.model(normalised)["logits"].float()
         biased: Tensor = logits if self.logit_bias is None else logits + self.logit_bias
-        return biased.softmax(1)
+        values = biased.softmax(1)
+        return values if self.sums is None else torch.einsum("ek,bkhw->behw", self.sums, values)
 
 
 def pick_device(name: str = "auto") -> torch.device:

@@ -156,6 +156,10 @@ class Taxonomy:
         palette[: self.num_classes] = self.colours
         return palette
 
+    def ignored_values(self) -> tuple[Value, ...]:
+        """The values to ignore that a mask of this taxonomy can hold: the usual 255 is none where classes are colours."""
+        return () if self.uses_colours and self.ignore == (IGNORE,) else self.ignore
+
     def to_dict(self) -> dict[str, Any]:
         """A plain dict for JSON and YAML; `from_dict` takes it back."""
         classes = [

@@ -36,6 +36,8 @@ from perpixel.report.figures import (
 from perpixel.report.pictures import data_uri, error_picture, shrink
 from perpixel.report.render import write_page
 from perpixel.report.run import RunFolder, read_run
+from perpixel.report.sets import sets_words
+from perpixel.train.mixture import training_data
 
 PICTURED = 4
 LARGEST_MATRIX = 30
@@ -90,7 +92,7 @@ def write_report(run: str | Path, data: str | None = None, split: str = "val", r
 def _measure(run: RunFolder, data: str | None, split: str, report: Reporter | None) -> Measured:
     if run.info is None:
         raise UserError(f"{run.best}: no model was kept yet; the run was stopped before its first evaluation")
-    dataset = open_dataset(data or run.recipe.data.path)
+    dataset = open_dataset(data) if data else training_data(run.recipe)
     if split == "val" and split not in dataset.splits and data is None:
         split = run.recipe.data.val_split
     samples = dataset.split(split)
@@ -155,6 +157,7 @@ def _facts(run: RunFolder, measured: Measured | None, results: dict[str, Any]) -
     licence = measured.dataset.licence if measured else about.get("licence")
     facts = {
         "measured on": f"{_count(results.get('images'), 'image')} of split {split}" if split else "",
+        "each data set": sets_words(results if run.info is None else run.info.metrics),
         "pixels ignored": percent(measured.evaluated.ignored_share) if measured else "",
         "data": str(measured.dataset.root if measured else run.recipe.data.path),
         "data licence": str(licence or ""),

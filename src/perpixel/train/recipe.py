@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from perpixel.bundle.info import Options
 from perpixel.bundle.preprocessing import Mean, PredictScale, ShortSide, Std
@@ -13,6 +13,8 @@ from perpixel.core.errors import UserError, nearest
 from perpixel.core.files import write_text
 from perpixel.core.networks import is_detector
 from perpixel.core.yaml import read_yaml
+from perpixel.train.mixture import MixturePart
+from perpixel.train.part import Part
 from perpixel.train.ranges import (
     Count,
     Epochs,
@@ -33,17 +35,11 @@ from perpixel.train.ranges import (
 LENGTHS = ("epochs", "minutes", "steps")
 
 
-class Part(BaseModel):
-    """A frozen group of settings; an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 class ModelPart(Part):
     """Which network: a name of `perpixel models` and its constructor's options."""
 
     name: str = "fast_scnn"
-    options: Options = {}
+    options: Options = Field({})
 
 
 class DataPart(Part):
@@ -167,7 +163,7 @@ class DetectionPart(Part):
     instances: str | None = None
     least_pixels: Count = 16
     least_side: Count = 3
-    loss: dict[str, Any] = {}
+    loss: dict[str, Any] = Field({})
     least_score: float = Field(0.05, ge=0, lt=1)
     iou: float = Field(0.5, gt=0, le=1)
     most: Count = 300
@@ -178,7 +174,7 @@ class Recipe(Part):
 
     init is a run or a bundle whose weights to start from: those that fit by name and shape (`perpixel.train.initial`).
     precision auto is bf16 where the hardware computes in it (GPUs, CPUs with AVX-512 BF16 or AMX) and fp32 elsewhere.
-    evaluate_every is in epochs; None gives about ten evaluations.
+    evaluate_every is in epochs; None gives about ten evaluations. With a mixture, data.path does not count.
 
     >>> Recipe(epochs=3).optimiser.name
     'adamw'
@@ -186,6 +182,7 @@ class Recipe(Part):
 
     model: ModelPart = ModelPart()
     data: DataPart = DataPart()
+    mixture: MixturePart | None = None
     loss: LossPart = LossPart()
     optimiser: OptimiserPart = OptimiserPart()
     decoupled: DecoupledPart | None = None

@@ -3,6 +3,7 @@
 import math
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from perpixel.train.devices import make_accelerator
 from perpixel.train.initial import start_from
 from perpixel.train.length import BySteps, Length, by_clock, by_steps, words
 from perpixel.train.loop import Loop
+from perpixel.train.mixture import moved, refuse_gone
 from perpixel.train.objective import Job, Objective, Stage
 from perpixel.train.objectives import make_job
 from perpixel.train.progress import Progress
@@ -59,13 +61,13 @@ def train(recipe: Recipe, run: str | Path, report: Reporter | None = None) -> Tr
     return _Run(recipe, Path(run), report or Silent()).go(None)
 
 
-def resume(run: str | Path, report: Reporter | None = None, data: str | None = None) -> Trained:
+def resume(run: str | Path, report: Reporter | None = None, data: str | Sequence[str] | None = None) -> Trained:
     """Goes on with an interrupted run from its newest whole checkpoint, exactly as if it had not been interrupted.
 
     Args:
         run: the folder of the run.
         report: as for `train`.
-        data: where the run's data is now, if it has moved.
+        data: where the run's data is now, if it has moved; of a mixture, each set's place.
 
     Raises:
         UserError: there is no run, its checkpoints are damaged, or the data is not the run's any more.
@@ -73,12 +75,10 @@ def resume(run: str | Path, report: Reporter | None = None, data: str | None = N
     """
     folder, report = RunFolder(Path(run)), report or Silent()
     recipe = folder.recipe()
-    if data is not None:
-        recipe = recipe.changed({"data.path": str(Path(data).resolve())})
-    elif not Path(recipe.data.path).exists():
-        raise UserError(
-            f"{recipe.data.path}: no such folder; if the run's data has moved: perpixel train --resume {run} DATA"
-        )
+    if data:
+        recipe = moved(recipe, [data] if isinstance(data, str) else data)
+    else:
+        refuse_gone(recipe, run)
     checkpoint, note = folder.load()
     if note:
         report.line(note)

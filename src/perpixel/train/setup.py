@@ -14,15 +14,14 @@ from perpixel.bundle.network import build_network
 from perpixel.core.errors import UserError
 from perpixel.core.reporter import Reporter
 from perpixel.data.fingerprint import look
-from perpixel.data.folders import open_dataset
 from perpixel.data.loader import TrainingSet
-from perpixel.data.measured import identity
 from perpixel.data.samples import Dataset, Sample
 from perpixel.data.statistics import ClassCounts
 from perpixel.data.transforms import Augmentation
 from perpixel.labels import Taxonomy
 from perpixel.losses import WeightedSum, build_loss, class_weights
 from perpixel.train.initial import expected_pixels
+from perpixel.train.mixture import identities, training_data
 from perpixel.train.recipe import DataPart, Recipe
 from perpixel.train.step_memory import memory_words, step_memory
 
@@ -69,7 +68,7 @@ class Setup:
                 "name": self.dataset.name,
                 "licence": self.dataset.licence,
                 "train_images": len(self.training_set),
-                "identity": identity(self.dataset),
+                **identities(self.recipe, self.dataset),
             },
         )
 
@@ -79,6 +78,7 @@ class Setup:
         parameters = sum(p.numel() for p in self.model.parameters())
         frequent = [f"{n} {w:.2f}" for n, w in zip(self.taxonomy.names, self.weights, strict=True)]
         assert data.crop is not None
+        by = "the harmonic mean of the sets' mIoU" if recipe.mixture else "mIoU"
         memory = step_memory(
             self.model, recipe.optimiser, recipe.batch_size, self.preprocessing.channels, (data.crop[0], data.crop[1])
         )
@@ -92,7 +92,7 @@ class Setup:
             + (f" x {recipe.accumulate} accumulated" if recipe.accumulate > 1 else ""),
             f"loss      {' + '.join(str(t.get('name')) for t in recipe.loss.terms)}, class weights "
             f"{recipe.loss.class_weights if isinstance(recipe.loss.class_weights, str) else 'given'}: {', '.join(frequent)}",
-            f'evaluate  {len(self.val)} whole images of split "{data.val_split}" at their own size; best by mIoU'
+            f'evaluate  {len(self.val)} whole images of split "{data.val_split}" at their own size; best by {by}'
             if self.val
             else f'evaluate  nothing: there is no split "{data.val_split}"; the last weights are kept',
         ]
@@ -111,7 +111,7 @@ def set_up(recipe: Recipe, report: Reporter | None = None, kept: Mapping[str, An
         UserError: the data, or a name or value in the recipe, cannot be used.
         Interrupted: `report` said so.
     """
-    dataset = open_dataset(recipe.data.path)
+    dataset = training_data(recipe)
     looked = look(dataset, recipe.data.train_split, recipe.data.val_split, report, kept)
     known = looked.facts
     train, val = dataset.split(recipe.data.train_split), dataset.samples(recipe.data.val_split)

@@ -25,6 +25,10 @@ def make_job(recipe: Recipe, report: Reporter, known: Mapping[str, Any] | None =
         UserError: the data cannot be used, or the recipe does not fit it.
         Interrupted: `report` said so.
     """
+    if recipe.mixture is not None and (is_detector(recipe.model.name) or recipe.decoupled is not None):
+        raise UserError(
+            "several data sets by a taxonomy are for segmentation alone; give a detector or decoupled one DATA"
+        )
     if is_detector(recipe.model.name):
         from perpixel.train.objectives.detection import detection_job  # who segments does not wait for it
 
