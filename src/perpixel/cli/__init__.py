@@ -29,6 +29,7 @@ from perpixel.cli import (
     models,
     predict,
     report,
+    split,
     train,
 )
 from perpixel.cli.streams import lasting_streams
@@ -60,7 +61,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (demo, check, train, evaluate, predict, report, errors, compare, explain, fields, models, decoupled):
+for verb in (demo, check, split, train, evaluate, predict, report, errors, compare, explain, fields, models, decoupled):
     app.command(verb.__name__.rsplit(".", 1)[1])(getattr(verb, verb.__name__.rsplit(".", 1)[1]))
 app.add_typer(convert.convert, name="convert")
 

@@ -23,6 +23,10 @@ def check(
     write: Annotated[
         bool, typer.Option("--write", help="Write the starter dataset.yaml; an existing one is kept.")
     ] = False,
+    group: Annotated[
+        str | None,
+        typer.Option("--group", metavar="REGEX", help="What in a name, from its beginning, is its group: '([^_]+)_'."),
+    ] = None,
 ) -> None:
     """Look at images, masks and classes. The exit status is 2 if there is a defect."""
     from rich.console import Console
@@ -32,7 +36,7 @@ def check(
 
     console = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 120)
     with for_user("checking", sys.stderr) as reporter:
-        checked = check_dataset(data, reporter)
+        checked = check_dataset(data, reporter, group)
     _show_contents(console, checked)
     _show_findings(console, "defect", checked.defects)
     _show_findings(console, "warning", checked.warnings)

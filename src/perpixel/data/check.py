@@ -14,6 +14,8 @@ from perpixel.core.reporter import Reporter
 from perpixel.data.facts import Facts, label_counts, masks_of, split_pairs
 from perpixel.data.faults import Finding, defects_of
 from perpixel.data.folders import open_dataset
+from perpixel.data.groups import check_rule, group_rule
+from perpixel.data.leaks import leaks_of
 from perpixel.data.meaning import Meaning, meaning_of, show
 from perpixel.data.notes import image_notes
 from perpixel.data.oddities import warnings_of
@@ -46,13 +48,17 @@ class Checked:
     warnings: tuple[Finding, ...]
 
 
-def check_dataset(data: str | Path, report: Reporter | None = None) -> Checked:
+def check_dataset(data: str | Path, report: Reporter | None = None, group: str | None = None) -> Checked:
     """Reads every file of a data folder (or dataset.yaml) once; `report` is told how many samples of how many are done.
 
+    `group` is a regular expression that finds the group in a name; without it the usual names are known.
+
     Raises:
-        UserError: nothing there, or it fits no layout. What is wrong with single files does not raise.
+        UserError: nothing there, it fits no layout, or `group` is no rule. What is wrong with single files does not raise.
     """
+    rule = group_rule(group)
     dataset = open_dataset(data)
+    check_rule(dataset, group, rule)
     facts = survey(dataset.splits, report)
     meaning = meaning_of(dataset, facts)
     taxonomy = meaning.taxonomy
@@ -64,7 +70,7 @@ def check_dataset(data: str | Path, report: Reporter | None = None) -> Checked:
         classes,
         ignored,
         tuple(defects_of(dataset, facts, meaning)),
-        tuple(warnings_of(dataset, facts, meaning)),
+        (*warnings_of(dataset, facts, meaning), *leaks_of(dataset, facts, rule)),
     )
 
 

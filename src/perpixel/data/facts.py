@@ -31,7 +31,8 @@ class ImageFacts:
     """size (H, W) upright; dtype as numpy names it; digest, SHA-256 of the pixels (in the sample's window);
     not_finite, how many values were not measured (NaN, infinite, "no data"); orientation, the EXIF tag, 1 to 8;
     alpha, "kept" or "dropped" for a last band that is tagged as alpha and varies, else ""; choices, how many channels it might
-    have, with that band and without; more, further pictures in the file."""
+    have, with that band and without; more, further pictures in the file;
+    look, the perceptual hash of the sample's window, None for what is too plain."""
 
     size: Size
     channels: int
@@ -44,6 +45,7 @@ class ImageFacts:
     choices: tuple[int, ...]
     more: int
     moments: Moments
+    look: bytes | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from perpixel.core import IGNORE
 from perpixel.core.image import Raster
 from perpixel.data.facts import ImageFacts, MaskFacts, PairFacts, usual_channels
+from perpixel.data.groups import shared_groups
 from perpixel.data.samples import Sample, some_names
 from perpixel.data.window import overlap
 
@@ -67,6 +68,18 @@ def overlap_notes(train: Iterable[Sample], val: Iterable[Sample]) -> list[str]:
         return []
     return [
         f"{_many(len(both), 'sample')} of val are in train too, so that they measure nothing new: {some_names(both)}"
+    ]
+
+
+def group_notes(train: Sequence[Sample], val: Sequence[Sample]) -> list[str]:
+    """A line where val's groups (sequence, patient, scene; by name) are in train."""
+    shared = shared_groups({"train": train, "val": val})
+    n = sum(len(places["val"]) for places in shared.values())
+    if not n:
+        return []
+    return [
+        f"{_many(n, 'sample')} of val are of groups that are in train too, so that val flatters: {some_names([*shared])} "
+        "(perpixel check, perpixel split)"
     ]
 
 

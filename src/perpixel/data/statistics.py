@@ -15,7 +15,7 @@ from perpixel.core.errors import UserError
 from perpixel.core.image import Array
 from perpixel.core.reporter import Reporter
 from perpixel.data.facts import PairFacts, label_counts, usual_channels
-from perpixel.data.notes import image_notes, mask_notes, overlap_notes
+from perpixel.data.notes import group_notes, image_notes, mask_notes, overlap_notes
 from perpixel.data.pairs import read_labels, size_mismatch
 from perpixel.data.palettes import palette_conflict
 from perpixel.data.samples import Dataset, Sample
@@ -116,6 +116,7 @@ def survey_training(dataset: Dataset, train: str, val: str, report: Reporter | N
     notes = [] if conflict is None or taxonomy.uses_colours else [f"{conflict}; the values count, not the colours"]
     notes += image_notes(facts[train])
     notes += overlap_notes(samples, dataset.samples(val)) if val != train else []
+    notes += group_notes(samples, dataset.samples(val)) if val != train else []
     notes += mask_notes([p for pairs in facts.values() for p in pairs]) if taxonomy.values == ((0,), (1,)) else []
     if counts.labelled < counts.total:
         notes.append(f"{1 - counts.labelled / counts.total:.2%} of the training masks' pixels are ignored")

@@ -13,6 +13,7 @@ from perpixel.core.errors import UserError
 from perpixel.core.image import Array, Raster, RawMask, orientation_of, read_raster
 from perpixel.core.reporter import Reporter, Silent
 from perpixel.data.facts import ImageFacts, MaskFacts, Moments, PairFacts
+from perpixel.data.perceptual import perceptual_hash
 from perpixel.data.samples import Sample
 from perpixel.data.values import tally
 from perpixel.data.window import cut, hw, lies_inside
@@ -102,6 +103,7 @@ def _image_facts(sample: Sample, raster: Raster) -> ImageFacts:
         choices=raster.choices,
         more=raster.more,
         moments=_moments(part, None if raster.valid is None else cut(raster.valid, sample.window)),
+        look=perceptual_hash(part),
     )
 
 
