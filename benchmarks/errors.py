@@ -16,7 +16,7 @@ import torch
 
 import perpixel
 from perpixel.core.memory import keep_freed_memory
-from perpixel.data.loader import read_pair
+from perpixel.data.pairs import read_pair
 from perpixel.explain.error_results import error_results
 from perpixel.explain.errors import ErrorStudy
 from perpixel.explain.setting import seen_in_training

@@ -9,7 +9,7 @@ the challenge has it. Slices that were not trained on, please: the challenge's o
 import argparse
 
 import perpixel
-from perpixel.data.loader import read_pair
+from perpixel.data.pairs import read_pair
 from perpixel.metrics import membrane_scores
 
 

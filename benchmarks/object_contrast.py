@@ -12,7 +12,7 @@ import numpy as np
 
 import perpixel
 from perpixel.core import IGNORE
-from perpixel.data.loader import read_pair
+from perpixel.data.pairs import read_pair
 from perpixel.explain.error_results import groups_of
 from perpixel.explain.setting import class_number
 from perpixel.metrics import image_errors

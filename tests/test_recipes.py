@@ -12,13 +12,12 @@ from torch import nn
 from typer.main import get_command
 
 from perpixel import detection
-from perpixel.bundle.network import without_download
 from perpixel.cli import app
 from perpixel.cli.train import assignments
 from perpixel.core.networks import is_detector
 from perpixel.losses import build_loss, class_weights
 from perpixel.models import MODELS, build
-from perpixel.models.catalog import model_options
+from perpixel.models.catalog import model_options, without_download
 from perpixel.models.ports import SOURCES
 from perpixel.train import Recipe, load_recipe
 from perpixel.train.optimise import learning_rate, make_optimiser

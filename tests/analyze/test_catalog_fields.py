@@ -4,7 +4,6 @@ Rows are tried on an image that is long and narrow, so that a field of a thousan
 is wide.
 """
 
-import math
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from torch import nn
 
 from perpixel.analyze import Field, receptive_fields
 from perpixel.analyze.trace import Boxes, trace
+from perpixel.core.networks import read_fields
 from perpixel.models import MODELS, build
 from perpixel.models.hrnet import HRNet
 
@@ -60,9 +60,8 @@ def test_a_field_is_what_gradients_reach(name: str, monkeypatch: pytest.MonkeyPa
     above_zero(model)
     for axis in (0, 1) if field.size[0] < 600 else (0,):
         check_axis(model, field, axis, monkeypatch)
-    with torch.device("meta"):
-        default = receptive_fields(build(name, num_classes=2))["logits"]
-    assert default == field or name in ("drn_timm",)
+    listed = read_fields()[name][-1]  # of default options; counted again in test_fields_table.py
+    assert (listed.size, listed.stride) == (field.size, field.stride) or name in ("drn_timm",)
 
 
 def check_axis(model: nn.Module, field: Field, axis: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,8 +83,7 @@ def check_axis(model: nn.Module, field: Field, axis: int, monkeypatch: pytest.Mo
 
 def test_the_others_see_everything() -> None:
     for name in sorted(GLOBAL):
-        with torch.device("meta"):
-            field = receptive_fields(build(name, num_classes=2))["logits"]
-        assert field.size == (math.inf, math.inf), name
+        field = read_fields()[name][-1]
+        assert field.size == (None, None), name
         assert field.note.startswith(("global: ", "unbounded: ")), name
         assert "taken to read" not in field.note, name

@@ -1,7 +1,6 @@
 """Weights of another code become a bundle that predicts."""
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,10 @@ from torch import Tensor, nn
 
 import perpixel
 from perpixel.bundle import Preprocessing, read_info
-from perpixel.bundle.convert import convert_weights
+from perpixel.bundle.convert import convert_weights, read_checkpoint
 from perpixel.core.errors import UserError
-from perpixel.models.ports import Ported, read_port
+from perpixel.models import build
+from perpixel.models.ports import port
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "models" / "ports"))  # the tests are no package
 from filling import fill, shapes_in
@@ -83,13 +83,14 @@ def test_nothing_is_downloaded_that_the_file_replaces(
 ) -> None:
     asked = []
 
-    def reading(source: str, state: Mapping[str, Any], k: int | None, network: str | None, options: Any) -> Ported:
-        asked.append(options)
-        return read_port(source, state, k, network, None)
+    def building(name: str, k: int, channels: int, **options: Any) -> nn.Module:
+        asked.append(options.pop("pretrained"))
+        return build(name, k, channels, **options)
 
-    monkeypatch.setattr("perpixel.bundle.convert.read_port", reading)
-    convert_weights(checkpoint, "fyu/drn", tmp_path / "drn", options={"pretrained": True, "depth": 3})
-    assert asked == [{"pretrained": False, "depth": 3}]
+    monkeypatch.setattr("perpixel.models.ports.build", building)
+    convert_weights(checkpoint, "fyu/drn", tmp_path / "drn", options={"pretrained": True})
+    port("fyu/drn", read_checkpoint(checkpoint, False), options={"pretrained": True})
+    assert asked == [False, False]
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from perpixel.bundle import Preprocessing
-from perpixel.bundle.numbers import in_trained_numbers
 from perpixel.core.errors import UserError
+from perpixel.core.number_types import in_trained_numbers
 
 RNG = np.random.default_rng(0)
 BYTES = RNG.integers(0, 256, (6, 5, 3), dtype=np.uint8)
@@ -20,6 +20,8 @@ SAME = [
     ("uint8", (0, 255), BYTES, BYTES.astype(np.float32) / 255),
     ("uint16", (0, 65535), BYTES.astype(np.uint16) * 257, BYTES),
     ("uint16", (0, 65535), BYTES.astype(np.uint16) * 257, BYTES.astype(np.float32) / 255),
+    ("uint8", (0, 255), BYTES, BYTES.astype(np.float32)),  # a float image of 0 to 255
+    ("uint16", (0, 4095), COUNTS, COUNTS.astype(np.float32)),
     ("uint8", (0, 40), BYTES, BYTES),  # bytes are bytes, brighter ones too
     ("uint16", (0, 4095), COUNTS, COUNTS),
 ]
@@ -27,18 +29,20 @@ SAME = [
 
 @pytest.mark.parametrize(("dtype", "value_range", "trained", "came"), SAME)
 def test_the_same_picture_is_the_same_to_the_network(dtype, value_range, trained, came) -> None:  # type: ignore[no-untyped-def]
-    known = Preprocessing(3, (0.4,) * 3, (0.2,) * 3, dtype=dtype, value_range=value_range)
-    unknown = Preprocessing(3, (0.4,) * 3, (0.2,) * 3)
+    mean, std = (trained.mean(), trained.std()) if dtype == "float32" else (0.4, 0.2)
+    known = Preprocessing(3, (mean,) * 3, (std,) * 3, dtype=dtype, value_range=value_range)
+    unknown = Preprocessing(3, (mean,) * 3, (std,) * 3)
     np.testing.assert_allclose(known(came), unknown(trained), rtol=1e-5, atol=1e-5)
 
 
 REFUSED = [
-    ("uint8", (0, 255), BYTES.astype(np.float32)),  # a float image of 0 to 255
+    ("uint8", (0, 255), BYTES.astype(np.float32) + 0.5),
+    ("uint8", (0, 255), COUNTS.astype(np.float32)),
     ("uint8", (0, 255), BYTES.astype(np.float32) - 128),
     ("uint8", (0, 255), BYTES.astype(np.uint16)),  # bytes in 16 bits: nearly black by the full scale
     ("uint8", (0, 255), COUNTS),
     ("uint16", (0, 4095), BYTES),  # by the full scale far brighter than any training image
-    ("uint16", (0, 4095), COUNTS.astype(np.float32)),
+    ("uint16", (0, 4095), COUNTS.astype(np.float32) / 3),
     ("uint16", (0, 4095), BYTES.astype(np.uint16) * 257),
     ("float32", (0, 1), BYTES),
     ("float32", (0, 1), COUNTS),
@@ -78,7 +82,7 @@ def test_one_hot_pixel_is_no_other_unit() -> None:
 def test_without_a_known_range_only_the_type_counts() -> None:
     assert in_trained_numbers(COUNTS, "float32", None).dtype == np.float32
     with pytest.raises(UserError, match=r"trained on uint8 images, this one is float32"):
-        in_trained_numbers(BYTES.astype(np.float32), "uint8", None)
+        in_trained_numbers(BYTES.astype(np.float32) - 0.5, "uint8", None)
 
 
 def test_an_image_may_be_darker_or_brighter_by_the_width_of_what_was_seen() -> None:
@@ -89,3 +93,17 @@ def test_an_image_may_be_darker_or_brighter_by_the_width_of_what_was_seen() -> N
         else:
             with pytest.raises(UserError, match="trained on uint16 images of 3000 to 4000"):
                 in_trained_numbers(image, "uint16", (3000, 4000))
+
+
+def test_where_the_type_is_not_known_the_mean_is() -> None:
+    """Bundles of earlier versions; street was one, and took a float image of 0 to 255 for one of 0 to 1."""
+    photos = Preprocessing(3, (0.4,) * 3, (0.3,) * 3)
+    assert photos(BYTES).shape == photos((BYTES / 255).astype(np.float32)).shape
+    with pytest.raises(
+        UserError, match=r"image: the model was trained on images of a mean of 0\.4, this one is float32 of"
+    ):
+        photos(BYTES.astype(np.float32))
+    caffe = Preprocessing(3, (0.4, 0.45, 0.48), (1 / 255,) * 3, bgr=True)
+    assert caffe(BYTES).shape == (1, 3, 6, 5), "a deviation of 1 / 255 is a unit, not what images vary by"
+    heights = Preprocessing(1, (1500.0,), (300.0,))
+    assert heights(np.full((4, 4), 2500, np.float32)[..., None]).shape == (1, 1, 4, 4)

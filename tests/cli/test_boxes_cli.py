@@ -4,45 +4,17 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from perpixel import cli
 from perpixel.infer.detector import load_detector
 from perpixel.train import default_recipe
 
-
-class Done(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-Perpixel = Callable[..., Done]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Perpixel:
-    """`perpixel ARGUMENTS` in this process."""
-
-    def call(*arguments: str | Path) -> Done:
-        monkeypatch.setattr(sys, "argv", ["perpixel", *map(str, arguments)])
-        capfd.readouterr()
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            status = ended.code if isinstance(ended.code, int) else 0
-        return Done(status, *capfd.readouterr())
-
-    return call
-
+sys.path.insert(0, str(Path(__file__).parent))  # the tests are no package
+from command_line import Perpixel
 
 SMALL = ("encoder=resnet10t", "channels=16", "hidden=16", "proposals=20")
 

@@ -73,7 +73,7 @@ def test_long_file_lists_are_cut_and_long_paths_are_not(tmp_path: Path) -> None:
 
 def test_write_and_then_train_takes_it(tmp_path: Path) -> None:
     from perpixel.data.folders import open_dataset
-    from perpixel.data.loader import read_labels
+    from perpixel.data.pairs import read_labels
     from perpixel.data.statistics import infer_taxonomy
 
     data = make(tmp_path, [(0, 0, 0), (128, 64, 0), (0, 0, 200)])

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,24 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from perpixel import cli
 from perpixel.analyze import receptive_fields
 from perpixel.infer import load
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["perpixel", *map(str, arguments)])
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            status = ended.code if isinstance(ended.code, int) else 0
-        out, err = capfd.readouterr()
-        return status, out, err
-
-    return call
 
 
 def write_set(folder: Path, images: int) -> Path:

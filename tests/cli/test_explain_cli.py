@@ -2,15 +2,12 @@
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import torch
 from PIL import Image
 
-from perpixel import cli
 from perpixel.bundle import BundleInfo, save_bundle
 from perpixel.cli.explain import point, radius
 from perpixel.core.errors import UserError
@@ -18,31 +15,8 @@ from perpixel.data.scenes import SCENES, write_scenes
 from perpixel.explain import fields as module
 from perpixel.models import build
 
-
-class Done(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-Perpixel = Callable[..., Done]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Perpixel:
-    """`perpixel ARGUMENTS` in this process."""
-
-    def call(*arguments: str | Path) -> Done:
-        monkeypatch.setattr(sys, "argv", ["perpixel", *map(str, arguments)])
-        capfd.readouterr()
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            status = ended.code if isinstance(ended.code, int) else 0
-        return Done(status, *capfd.readouterr())
-
-    return call
+sys.path.insert(0, str(Path(__file__).parent))  # the tests are no package
+from command_line import Perpixel
 
 
 @pytest.fixture(scope="module")

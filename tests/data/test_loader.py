@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 
 from perpixel.core.errors import UserError
-from perpixel.data.loader import Batch, Stream, TrainingSet, batches, collate, read_labels, read_pair
+from perpixel.data.loader import Batch, Stream, TrainingSet, batches, collate
 from perpixel.data.mask_source import MaskFile
+from perpixel.data.pairs import read_labels, read_pair
 from perpixel.data.samples import Sample
 from perpixel.data.transforms import Augmentation
 from perpixel.labels import Taxonomy

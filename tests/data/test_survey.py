@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 
 from perpixel.core.errors import UserError
-from perpixel.data import loader, mask_source
+from perpixel.data import mask_source, pairs
 from perpixel.data import survey as survey_module
 from perpixel.data.check import check_dataset
 from perpixel.data.folders import open_dataset
@@ -81,7 +81,7 @@ def test_the_figures_are_those_of_the_formulas(tmp_path: Path, dtype: str) -> No
 def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each file is decoded by anything in the data folder."""
     found: Counter[str] = Counter()
-    for module, name in ((survey_module, "read_raster"), (mask_source, "read_mask"), (loader, "read_raster")):
+    for module, name in ((survey_module, "read_raster"), (mask_source, "read_mask"), (pairs, "read_raster")):
         reader = getattr(module, name)
 
         def counting(path: Path, reader: Any = reader) -> Any:

@@ -1,7 +1,6 @@
-"""A Predictor takes any image and answers at its size; what it saves can be read back."""
+"""A Predictor takes any image and answers at its size."""
 
 import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +8,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import nn
 
 from perpixel.bundle import Preprocessing
 from perpixel.core.errors import UserError
-from perpixel.core.image import read_image, read_mask
-from perpixel.infer import Prediction, Predictor, load
-from perpixel.infer.images import display_image
-from perpixel.infer.prediction import Probabilities
+from perpixel.core.image import read_image
+from perpixel.infer import Predictor, load
 from perpixel.infer.predictor import pick_device
 from perpixel.labels import Taxonomy
 from perpixel.models import build
@@ -24,15 +20,6 @@ from perpixel.models import build
 
 def image_of(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
-
-
-def prediction_of(labels: np.ndarray, taxonomy: Taxonomy, image: np.ndarray) -> Prediction:
-    """One that nobody asks for its probabilities."""
-
-    def ask() -> Probabilities:
-        raise AssertionError
-
-    return Prediction(labels, taxonomy, image, 0.5, ask)
 
 
 def normalised(image: np.ndarray, preprocessing: Preprocessing) -> torch.Tensor:
@@ -149,94 +136,6 @@ def test_a_wrong_file_is_named(predictor: Predictor, tmp_path: Path) -> None:
         predictor.predict(tmp_path / "five.npy")
 
 
-def test_short_side(model: nn.Module, taxonomy: Taxonomy) -> None:
-    """The network sees the short side; the answer has the image's size."""
-    seen = []
-    model.register_forward_pre_hook(lambda _, args: seen.append(tuple(args[0].shape)))
-    preprocessing = Preprocessing(3, (0.5,) * 3, (0.25,) * 3, short_side=20)
-    prediction = Predictor(model, preprocessing, taxonomy, device="cpu").predict(image_of(40, 60))
-    assert seen == [(1, 3, 20, 30)]
-    assert prediction.labels.shape == (40, 60)
-    assert prediction.image.shape == (40, 60, 3)
-    np.testing.assert_allclose(prediction.probabilities.sum(0), 1, atol=1e-5)
-
-
-class Passing(nn.Module):
-    """Scores are the three channels that it is given."""
-
-    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
-        return {"logits": image}
-
-
-def between(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(K, h, w) at (K, H, W), pixel by pixel: the middle of a pixel lies half a pixel from its edge, at both sizes."""
-    _, h, w = values.shape
-    result = np.empty((len(values), *size))
-    for y in range(size[0]):
-        for x in range(size[1]):
-            v = min(max((y + 0.5) * h / size[0] - 0.5, 0), h - 1)
-            u = min(max((x + 0.5) * w / size[1] - 0.5, 0), w - 1)
-            top, left = int(v), int(u)
-            low, right = min(top + 1, h - 1), min(left + 1, w - 1)
-            above = values[:, top, left] * (left + 1 - u) + values[:, top, right] * (u - left)
-            below = values[:, low, left] * (left + 1 - u) + values[:, low, right] * (u - left)
-            result[:, y, x] = above * (top + 1 - v) + below * (v - top)
-    return result
-
-
-@pytest.mark.parametrize(("short_side", "scale"), [(None, 1.5), (8, 1.0), (40, 1.0), (None, 0.3)])
-def test_the_answer_lies_where_the_image_does(short_side: int | None, scale: float) -> None:
-    """With a working size, every pixel's probabilities are those between the network's, by hand."""
-    preprocessing = Preprocessing(3, (0.5,) * 3, (0.1,) * 3, short_side, scale)
-    image = image_of(16, 23)
-    prediction = Predictor(Passing(), preprocessing, Taxonomy.of("abc"), device="cpu").predict(image)
-    working = np.exp(preprocessing(image)[0].double().numpy())
-    wanted = between(working / working.sum(0), (16, 23))
-    np.testing.assert_allclose(prediction.probabilities, wanted, atol=1e-5)
-    np.testing.assert_array_equal(prediction.labels, wanted.argmax(0))
-    assert prediction.mean_confidence == pytest.approx(wanted.max(0).mean(), abs=1e-5)
-
-
-def test_probabilities_are_computed_when_they_are_looked_at(predictor: Predictor) -> None:
-    asked = []
-    predictor.model.register_forward_pre_hook(lambda *_: asked.append(1))
-    image = image_of(20, 30)
-    lean = predictor.predict(image)
-    lean.summary(), lean.overlay(), repr(lean)
-    assert len(asked) == 1
-    first = lean.probabilities
-    assert lean.probabilities is first
-    assert len(asked) == 2
-    kept = predictor.predict(image, probabilities=True)
-    np.testing.assert_array_equal(kept.probabilities, first)
-    assert len(asked) == 3
-    assert kept.variance is None
-
-
-class Strided(nn.Module):
-    """Sees the image at every 16th pixel, as networks of that stride do."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.down, self.up = nn.Conv2d(3, 4, 16, stride=16), nn.ConvTranspose2d(4, 3, 16, stride=16)
-
-    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
-        height, width = image.shape[-2:]
-        padded = nn.functional.pad(image, (0, -width % 16, 0, -height % 16))
-        return {"logits": 5 * self.up(self.down(padded))[..., :height, :width]}
-
-
-@pytest.mark.parametrize("size", [(200, 401), (90, 250), (131, 129)])
-def test_tiles_of_the_mirrored_image_lie_on_its_own_grid(size: tuple[int, int]) -> None:
-    predictor = Predictor(Strided(), Preprocessing(3, (0.5,) * 3, (0.1,) * 3), Taxonomy.of("abc"), device="cpu")
-    image = image_of(*size)
-    whole = predictor.predict(image, flip=True).probabilities
-    tiled = predictor.predict(image, flip=True, tile=128, probabilities=True).probabilities
-    np.testing.assert_allclose(tiled, whole, atol=1e-5)
-    assert np.abs(whole - predictor.predict(image).probabilities).max() > 0.01
-
-
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -252,19 +151,6 @@ def test_what_is_no_image_is_told_in_one_line(predictor: Predictor, given: Any, 
     with pytest.raises(UserError, match=said) as caught:
         predictor.predict(given)
     assert "\n" not in str(caught.value)
-
-
-def test_what_a_person_sees_of_them(predictor: Predictor, bundle: Path) -> None:
-    assert repr(predictor) == "Predictor(UNet, 3 classes (road, sky, car), 3 channels, cpu)"
-    assert repr(load(bundle, device="cpu")).startswith("Predictor(unet, 3 classes")
-    labels = np.array([[0, 0, 2], [0, 1, 0]], np.uint8).repeat(900, 0)
-    prediction = prediction_of(labels, predictor.taxonomy, image_of(1800, 3))
-    assert repr(prediction) == "Prediction(1800x3, road 67%, sky 17%, car 17%)"
-    shown = Image.open(io.BytesIO(prediction._repr_png_()))
-    assert shown.format == "PNG"
-    assert max(shown.size) == 1024
-    many = prediction_of(np.arange(9, dtype=np.uint8)[None], Taxonomy.of("abcdefghi"), image_of(1, 9))
-    assert repr(many) == "Prediction(1x9, a 11%, b 11%, c 11% and 6 more)"
 
 
 def test_flip_averages_with_the_mirrored_image(predictor: Predictor) -> None:
@@ -283,66 +169,6 @@ def test_a_batch_norm_network_predicts_in_eval_mode() -> None:
     first = predictor.predict(image).probabilities
     predictor.predict(image_of(40, 40, seed=1))
     np.testing.assert_array_equal(predictor.predict(image).probabilities, first)
-
-
-def test_saved_files(predictor: Predictor, taxonomy: Taxonomy, tmp_path: Path) -> None:
-    image = image_of(21, 34)
-    prediction = predictor.predict(image)
-    files = prediction.save(tmp_path / "new" / "folder", "photo", probabilities=True)
-    folder = tmp_path / "new" / "folder"
-    assert sorted(p.name for p in folder.iterdir()) == sorted(files.values())
-    assert files == {
-        "labels": "photo.png",
-        "overlay": "photo_overlay.jpg",
-        "summary": "photo.json",
-        "probabilities": "photo_probabilities.npy",
-    }
-    mask = read_mask(folder / "photo.png")
-    np.testing.assert_array_equal(mask.values, prediction.labels)
-    assert mask.palette is not None
-    np.testing.assert_array_equal(mask.palette[:3], taxonomy.colours)
-    assert Image.open(folder / "photo.png").mode == "P"
-    assert Image.open(folder / "photo_overlay.jpg").size == (34, 21)
-    saved = np.load(folder / "photo_probabilities.npy")
-    assert saved.dtype == np.float16
-    np.testing.assert_allclose(saved, prediction.probabilities, atol=1e-3)
-    summary = json.loads((folder / "photo.json").read_text())
-    assert (summary["height"], summary["width"]) == (21, 34)
-    for label, name in enumerate(taxonomy.names):
-        share = (prediction.labels == label).mean()
-        assert summary["share"].get(name, 0) == pytest.approx(share)
-    assert list(summary["share"].values()) == sorted(summary["share"].values(), reverse=True)
-    assert summary["mean_confidence"] == pytest.approx(prediction.probabilities.max(0).mean(), rel=1e-5)
-
-
-def test_index_png_of_many_and_of_few_classes(tmp_path: Path) -> None:
-    """Pillow chooses a PNG's bits a pixel by its palette: no label may be lost to that."""
-    for k in (1, 2, 3, 17, 254):
-        labels = np.arange(k, dtype=np.uint8)[None].repeat(2, 0)
-        prediction_of(labels, Taxonomy.of(map(str, range(k))), image_of(2, k)).save(tmp_path, str(k))
-        np.testing.assert_array_equal(read_mask(tmp_path / f"{k}.png").values, labels)
-
-
-def test_overlay_mixes(taxonomy: Taxonomy) -> None:
-    image = image_of(2, 2)
-    labels = np.array([[0, 1], [2, 1]], np.uint8)
-    prediction = prediction_of(labels, taxonomy, image)
-    np.testing.assert_array_equal(np.asarray(prediction.overlay(0.0)), image)
-    np.testing.assert_array_equal(np.asarray(prediction.overlay(1.0)), np.array(taxonomy.colours, np.uint8)[labels])
-    half = (image.astype(float) + np.array(taxonomy.colours)[labels]) / 2
-    np.testing.assert_allclose(np.asarray(prediction.overlay(0.5)), half, atol=1)
-
-
-def test_display_image() -> None:
-    eight = image_of(4, 4, 5)
-    np.testing.assert_array_equal(display_image(eight), eight[..., :3])
-    np.testing.assert_array_equal(display_image(eight[..., :1]), eight[..., :1].repeat(3, 2))
-    assert display_image(np.zeros((3, 3, 1), np.float32)).max() == 0
-    ramp = np.linspace(0, 60000, 400).reshape(20, 20, 1).astype(np.uint16)
-    shown = display_image(ramp)
-    assert shown.shape == (20, 20, 3)
-    assert shown.min() == 0
-    assert shown.max() == 255
 
 
 def test_devices() -> None:

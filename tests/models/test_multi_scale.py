@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from perpixel.bundle.network import without_download
 from perpixel.core.errors import UserError
 from perpixel.data.scenes import write_scenes
 from perpixel.infer import load
 from perpixel.losses import build_loss
 from perpixel.models import build
+from perpixel.models.catalog import without_download
 from perpixel.models.multi_scale import Attention, MultiScale
 from perpixel.train import default_recipe, train
 

@@ -132,3 +132,16 @@ def test_pixels_are_as_the_first_weights_expect_them(tiny: Recipe, tmp_path: Pat
 def load_recipe_of(recipe: Recipe, folder: Path) -> Recipe:
     recipe.save(folder / "recipe.yaml")
     return load_recipe(folder / "recipe.yaml")
+
+
+def test_classes_in_another_order_are_said(tmp_path: Path) -> None:
+    first = build("fast_scnn", num_classes=3)
+    old, new = Taxonomy.of(["ground", "tree", "house"]), Taxonomy.of(["ground", "house", "tree"])
+    pixels = Preprocessing(3, (0.5,) * 3, (0.2,) * 3)
+    info = BundleInfo(network="fast_scnn", options={}, taxonomy=old.to_dict(), preprocessing=pixels)
+    source = save_bundle(tmp_path / "bundle", first, info)
+    said = "; the order of the classes was ground, tree, house and is ground, house, tree: what it knew of each class is taken"
+    assert said in start_from(build("fast_scnn", num_classes=3), source, new)
+    assert "the order of" not in start_from(build("fast_scnn", num_classes=3), source, old)
+    four = Taxonomy.of(["ground", "house", "tree", "car"])
+    assert "the order of" not in start_from(build("fast_scnn", num_classes=4), source, four), "its last layer is fresh"

@@ -2,9 +2,9 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,48 +13,12 @@ import torch
 from perpixel.core.errors import UserError
 from perpixel.data.loader import TrainingSet
 from perpixel.infer import evaluate, load
-from perpixel.train import Interrupted, Recipe, length, load_recipe, loop, resume, train
-from perpixel.train import run as run_module
+from perpixel.train import Interrupted, Recipe, length, load_recipe, resume, train
 from perpixel.train.checkpoint import load_checkpoint
 from perpixel.train.state import State
 
-TIMING = ("seconds", "images_per_second", "clock", "judged_at", "row_at")
-
-
-class Told:
-    """A reporter that keeps what it hears, and asks to stop after some steps."""
-
-    def __init__(self, *stop_after: int) -> None:
-        self.stop_after, self.lines, self.steps = stop_after, [], []
-
-    def line(self, text: str) -> None:
-        self.lines.append(text)
-
-    def step(self, step: int, steps: int, text: str) -> None:
-        if not text.startswith("loss"):  # looking at the data is no step of training
-            return
-        self.steps.append(step)
-        if step in self.stop_after:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
-def outcome(run: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], bytes]:
-    """Everything that a run leaves, but for the clock's readings: tensors, state, and the best weights."""
-    checkpoint, note = load_checkpoint(run)
-    assert note == ""
-    state = {k: v for k, v in checkpoint.state.items() if k not in (*TIMING, "tensors_sha256")}
-    state["rows"] = [{k: v for k, v in row.items() if k not in TIMING} for row in state["rows"]]
-    return dict(checkpoint.tensors), state, (run / "best" / "model.safetensors").read_bytes()
-
-
-def assert_equal(run: Path, whole: Path) -> None:
-    (tensors, state, best), (wanted, wanted_state, wanted_best) = outcome(run), outcome(whole)
-    assert state == wanted_state
-    assert tensors.keys() == wanted.keys()
-    assert [k for k in wanted if not torch.equal(tensors[k], wanted[k])] == []
-    assert best == wanted_best
-    history = (run / "history.csv").read_text().splitlines()
-    assert len(history) == len((whole / "history.csv").read_text().splitlines())
+sys.path.insert(0, str(Path(__file__).parent))  # the tests are no package
+from stopping import Told, assert_equal, outcome
 
 
 def test_the_uninterrupted_run(whole: Path) -> None:
@@ -167,7 +131,7 @@ def test_interrupted_in_an_evaluation(
     import sys
 
     with monkeypatch.context() as patch:
-        calls = at_call(patch, sys.modules["perpixel.infer.evaluate"], "read_pair", nth, terminate)
+        calls = at_call(patch, sys.modules["perpixel.infer.evaluate"], "read_noted", nth, terminate)
         with pytest.raises(Interrupted):
             train(tiny, tmp_path / "run")
     assert len(calls) == nth  # the other images were not waited for
@@ -280,9 +244,6 @@ def test_two_trainings_do_not_share_a_folder(tiny: Recipe, tmp_path: Path) -> No
     assert not (tmp_path / "run" / ".lock").exists()
 
 
-# --minutes: by the clock
-
-
 class Doing(Told):
     """Does something at each step."""
 
@@ -294,54 +255,6 @@ class Doing(Told):
         super().step(step, steps, text)
         if text.startswith("loss"):
             self.do(step)
-
-
-class Time:
-    """A clock that moves only when it is told to; each step of training takes `step` seconds."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, step: Callable[[float], float]) -> None:
-        self.now = 0.0
-        real = State.step
-
-        def slow(state: State, *args: Any) -> float:
-            loss = real(state, *args)
-            self.now += step(self.now)
-            return loss
-
-        monkeypatch.setattr(State, "step", slow)
-        for module in (loop, run_module):
-            monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now))
-
-
-@pytest.mark.parametrize(
-    ("slower", "steps"), [(lambda now: 1.0, 33), (lambda now: 1.0 if now < 15 else 3.0, 21), (lambda now: 50.0, 1)]
-)
-def test_minutes_are_held_whatever_the_machine_does(
-    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slower: Callable[[float], float], steps: int
-) -> None:
-    """33 seconds: 33 steps of one; 15 of one and 6 of three; one, however long. The learning rate is near its end at the end."""
-    time = Time(monkeypatch, slower)
-    told = Told()
-    trained = train(tiny.changed({"minutes": 0.55, "optimiser.schedule": "cosine"}), tmp_path / "run", told)
-    assert trained.steps == len(told.steps) == steps
-    assert time.now == pytest.approx(33, abs=1.5) or steps == 1
-    rows = load_checkpoint(tmp_path / "run")[0].state["rows"]
-    rates = [row["lr"] for row in rows]
-    assert steps == 1 or rates[-1] < 0.1 * max(rates)
-    assert steps == 1 or 5 <= sum("val_mean_iou" in row for row in rows) <= 11
-    assert "val_mean_iou" in rows[-1]
-    assert load_recipe(tmp_path / "run" / "recipe.yaml").minutes == 0.55
-
-
-def test_minutes_go_on_after_an_interrupt(tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    time = Time(monkeypatch, lambda now: 1.0)
-    recipe = tiny.changed({"minutes": 0.25})
-    with pytest.raises(Interrupted):
-        train(recipe, tmp_path / "run", Told(6))
-    time.now += 1000  # the night in between does not count
-    told = Told()
-    assert resume(tmp_path / "run", told).steps == 15
-    assert told.steps == list(range(7, 16))
 
 
 def test_the_best_bundle_says_what_evaluate_finds(whole: Path, tiny: Recipe) -> None:

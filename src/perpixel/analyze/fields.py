@@ -7,24 +7,21 @@ that they see. Nothing is computed, so that this takes a second for the largest 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
-from typing import NamedTuple
 
-import numpy as np
 from torch import nn
 
 from perpixel.analyze.footprint import Tries, middle
+from perpixel.analyze.lines import Line, line
 from perpixel.analyze.trace import Boxes, trace
-from perpixel.analyze.trace.bounds import NOTHING, Bounds
 from perpixel.analyze.trace.boxes import ASSUMED, MOVED, SIZED, WHOLE, Note
 from perpixel.core import Size
+from perpixel.core.words import some_names
 
 IMAGES: tuple[Size, ...] = ((4096, 6144), (8192, 12288), (16384, 24576))
 """On which fields are looked for, each only if the one before did not tell. Longer than high: what grows with the image
 is then longer than high, too."""
 GROWN = 1.25
 """A field that is so many times larger on an image of half as many pixels more, or of twice as many, grows with it."""
-LONGEST_PERIOD = 256
 TRIED: Size = (256, 256)
 """On which fields are tried that tracing does not find."""
 
@@ -48,15 +45,6 @@ class Field:
     stride: tuple[float, float]
     offset: tuple[float, float]
     note: str = ""
-
-
-class Line(NamedTuple):
-    """Fields along one axis of the image, as one image showed them; `fits` where units lay inside with all they see."""
-
-    size: float
-    stride: float
-    offset: float
-    fits: bool
 
 
 @dataclass(frozen=True)
@@ -154,83 +142,18 @@ def look(boxes: Boxes | None, size: Size) -> Look:
     if boxes is None:
         nothing = Line(0, math.nan, math.nan, True)
         return Look((nothing, nothing), (), frozenset(), size)
+    boxes = unmixed(boxes)
     return Look((line(boxes.rows, size[0]), line(boxes.columns, size[1])), boxes.shape, boxes.notes, size)
 
 
-def line(bounds: Bounds, pixels: int) -> Line:
-    """Fields along one axis of an image of so many pixels."""
-    low, high = units(bounds)
-    seen = low < NOTHING
-    if not seen.any():
-        return Line(0, math.nan, math.nan, True)
-    places = inside(low, high, pixels)
-    if not len(places):
-        return Line(int((high - low)[seen].max()) + 1, math.nan, math.nan, False)
-    extent = int((high - low)[places].max()) + 1
-    start, stop = steady(places)
-    return Line(extent, *grid((low[start:stop] + high[start:stop]) / 2, start), True)
-
-
-def inside(low: np.ndarray, high: np.ndarray, pixels: int) -> np.ndarray:
-    """The numbers of the units whose fields touch neither border of the image nor, if there are such, of what is read
-    of it: strides may leave its last pixels out."""
-    seen = low < NOTHING
-    within = seen & (low > 0) & (high < pixels - 1)
-    farther = within & (low > low[seen].min(initial=NOTHING)) & (high < high[seen].max(initial=0))
-    return np.flatnonzero(farther if farther.any() else within)
-
-
-def units(bounds: Bounds) -> tuple[np.ndarray, np.ndarray]:
-    """The first and the last pixel of each unit along the axis of the map on which these hang most, channels as one."""
-    best, spread = bounds.reshape(2, -1).min(axis=1, keepdims=True), -1.0
-    for axis in range(1, bounds.ndim):
-        others = tuple(a for a in range(1, bounds.ndim) if a != axis)
-        found = bounds.min(axis=others)
-        seen = found[:, found[0] < NOTHING].astype(np.int64)
-        reach = float(np.ptp(seen[0] - seen[1])) if bounds.shape[axis] > 1 and seen.size else -1.0
-        if reach >= spread and reach >= 0:
-            best, spread = found, reach
-    low, high = best.astype(np.int64)
-    return low, -high
-
-
-def steady(places: np.ndarray) -> tuple[int, int]:
-    """Start and end of the longest run of neighbours among ascending numbers, less a quarter at both ends of a long one,
-    where a border may still be felt.
-
-    >>> steady(np.array([1, 4, 5, 6, 9])), steady(np.arange(100, 200))
-    ((4, 7), (125, 175))
-    """
-    run = max(np.split(places, np.flatnonzero(np.diff(places) != 1) + 1), key=len)
-    less = len(run) // 4 if len(run) >= 8 else 0
-    return int(run[0]) + less, int(run[-1]) + 1 - less
-
-
-def grid(centres: np.ndarray, first: int) -> tuple[float, float]:
-    """Stride and offset of units whose fields have these centres; `first` is the number of the first of them.
-
-    >>> grid(np.array([10.0, 10.0, 12.0, 12.0, 14.0, 14.0]), 4)  # two units see the same, as behind a nearest resize
-    (1.0, 5.5)
-    """
-    index = np.arange(first, first + len(centres))
-    if (cycle := repeats(centres)) is not None:
-        stride = cycle[1] / cycle[0]
-        return stride, float((centres - stride * index)[: cycle[0]].mean())
-    if len(centres) < 2:
-        return math.nan, math.nan
-    slope = float(centres[-1] - centres[0]) / (len(centres) - 1)
-    simple = float(Fraction(slope).limit_denominator(16))
-    stride = simple if abs(simple - slope) <= 0.01 * abs(slope) else slope
-    return stride, round(float((centres - stride * index).mean()), 2)
-
-
-def repeats(places: np.ndarray) -> tuple[int, float] | None:
-    """After how many units places are the same again but for a shift, and the shift; None for an irregular row."""
-    for period in range(1, min(LONGEST_PERIOD, len(places) // 2) + 1):
-        steps = places[period:] - places[:-period]
-        if (steps == steps[0]).all():
-            return period, float(steps[0])
-    return None
+def unmixed(boxes: Boxes) -> Boxes:
+    """With one factor for a dimension that is of rows alone, or of columns alone: behind an unpooling it has two. Tokens,
+    which are of both, keep theirs."""
+    for dim in range(boxes.rank):
+        hangs = [any(bounds.shape[axis] > 1 for axis in boxes.axes(dim)) for bounds in (boxes.rows, boxes.columns)]
+        if hangs.count(True) == 1:
+            boxes = boxes.merged(dim)
+    return boxes
 
 
 def decided(seen: Sequence[Look], last: bool) -> Field | None:
@@ -294,8 +217,4 @@ def note(look: Look, lines: tuple[Line, Line]) -> str:
             said.setdefault(WORDS.get(n.kind, "global"), set()).add(f"{n.what} ({n.where})" if n.where else n.what)
     if not said and len(kinds) > 1:
         return f"more than an image of {look.size[0]} x {look.size[1]}"
-    return "; ".join(f"{word}: {shortened(sorted(what))}" for word, what in sorted(said.items()))
-
-
-def shortened(words: Sequence[str], most: int = 3) -> str:
-    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
+    return "; ".join(f"{word}: {some_names(sorted(what), 3)}" for word, what in sorted(said.items()))

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from perpixel.analyze.fields import IMAGES, Look, decided, inside, look, repeats, steady, units
+from perpixel.analyze.fields import IMAGES, Look, decided, look
+from perpixel.analyze.lines import inside, repeats, steady, units
 from perpixel.analyze.trace import Boxes, Trace, trace
 from perpixel.analyze.trace.bounds import Bounds
 from perpixel.analyze.trace.boxes import ASSUMED, CORNERS, FACTOR, MOVED

@@ -88,7 +88,8 @@ class Ledger(TorchDispatchMode):
 
     def sweep(self) -> None:
         """Strikes out what was given back since."""
-        for key in [key for key, (_, reference) in self.held.items() if reference.expired()]:
+        expired = torch.UntypedStorage._expired  # as `StorageWeakRef.expired`, without two calls in between
+        for key in [key for key, (_, reference) in self.held.items() if expired(reference.cdata)]:
             self.size -= self.held.pop(key)[0].size
 
     def now(self) -> list[Piece]:

@@ -1,6 +1,6 @@
 """The maps of a network's layers, read while it runs, by the names of `named_modules()`."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,8 +28,9 @@ class Maps:
         keep: gets a layer's name and its map `(B, C', h, w)` while the network runs. What it returns must not be a view of
             the map: the layer after it may overwrite that in place.
 
-    A layer that runs several times counts by its last run, one that returns a tuple or list by the first member. After the
-    first pass, a pass ends where the last wanted map was seen: exact, and cheaper for early layers.
+    A layer that runs several times counts by its last run, one that returns a tuple or list by the first member; `keep` gets
+    the maps of its earlier runs, too, of whatever shape, and may fail on them. After the first pass, a pass ends where the last
+    wanted map was seen: exact, and cheaper for early layers.
 
     Raises:
         UserError: no such layer, or one that gives no map of four dimensions.
@@ -40,12 +41,16 @@ class Maps:
         self._runs: int | None = None  # of wanted layers in one pass
 
     def __call__(self, batch: Tensor) -> dict[str, Tensor]:
-        found: dict[str, Tensor] = {}
+        found: dict[str, Tensor | Exception] = {}
         runs = 0
 
         def look(name: str, output: Any) -> None:
             nonlocal runs
-            found[name], runs = self.keep(name, as_map(name, output)), runs + 1
+            try:
+                found[name] = self.keep(name, as_map(name, output))
+            except (IndexError, UserError) as error:
+                found[name] = error
+            runs += 1
             if runs == self._runs:
                 raise _Enough
 
@@ -53,11 +58,19 @@ class Maps:
             try:
                 self.model(batch)
             except _Enough:
-                return found
+                return sound(found)
         if missing := [name for name in self.layers if name not in found]:
             raise UserError(f'layer "{missing[0]}" did not run on this image, so that it has no map; choose another')
         self._runs = runs
-        return found
+        return sound(found)
+
+
+def sound(found: Mapping[str, Tensor | Exception]) -> dict[str, Tensor]:
+    """What was kept; raises what went wrong in the last run of a layer."""
+    for kept in found.values():
+        if isinstance(kept, Exception):
+            raise kept
+    return {name: kept for name, kept in found.items() if isinstance(kept, Tensor)}
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from safetensors.torch import load_file
 
 from perpixel.bundle.folder import save_bundle
 from perpixel.bundle.info import BundleInfo
-from perpixel.bundle.network import without_download
 from perpixel.bundle.preprocessing import Preprocessing
 from perpixel.core.errors import UserError, nearest
 from perpixel.core.files import sha256_file
@@ -45,7 +44,7 @@ def convert_weights(
     Raises:
         UserError: the file cannot be read, or is not what `source` says; there are more or fewer names than classes.
     """
-    file, options = Path(file), without_download(options or {})
+    file = Path(file)
     state = read_checkpoint(file, unsafe_pickle)
     ported = read_port(source, state, num_classes, network, options)
     if names_all_but_void(classes, ported):
@@ -55,12 +54,19 @@ def convert_weights(
             f"{file}: a classifier's weights; say num_classes for a segmentation network that starts from it"
         )
     taxonomy = taxonomy_of(classes, ported)
-    pixels = ported.pixels
+    pixels, is_photo = ported.pixels, ported.reading.in_channels == 3
     info = BundleInfo(
         network=ported.reading.network,
         options=ported.options,
         taxonomy=taxonomy.to_dict(),
-        preprocessing=Preprocessing(ported.reading.in_channels, pixels.mean, pixels.std, bgr=pixels.bgr),
+        preprocessing=Preprocessing(
+            ported.reading.in_channels,
+            pixels.mean,
+            pixels.std,
+            bgr=pixels.bgr,
+            dtype="uint8" if is_photo else None,
+            value_range=(0, 255) if is_photo else None,
+        ),
         training={
             "ported_from": source,
             "file": file.name,

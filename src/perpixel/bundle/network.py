@@ -11,6 +11,7 @@ from torch.nn.modules import module as hooks
 from perpixel.bundle.info import BundleInfo, one_line
 from perpixel.core.errors import UserError
 from perpixel.models import build
+from perpixel.models.catalog import without_download
 
 _SLACK_NUMBERS, _SLACK_MODULES = 2**24, 2000
 """What building may make beyond what the weights hold: a backbone is cut out of a whole classifier, for one."""
@@ -54,8 +55,7 @@ def build_for(info: BundleInfo, state: Mapping[str, Tensor]) -> nn.Module:
 
 def _build(info: BundleInfo) -> nn.Module:
     make, num_classes = builder(info)
-    options = without_download(info.options)
-    return build_network(info.network, num_classes, info.preprocessing.channels, options, make)
+    return build_network(info.network, num_classes, info.preprocessing.channels, info.options, make, filled=True)
 
 
 def build_network(
@@ -64,12 +64,19 @@ def build_network(
     in_channels: int,
     options: Mapping[str, Any],
     make: Callable[..., nn.Module] = build,
+    filled: bool = False,
 ) -> nn.Module:
-    """A network with fresh weights, by options that somebody wrote into a file; `make` is what builds its kind.
+    """A network with fresh weights, by options that somebody wrote into a file.
+
+    Args:
+        name, num_classes, in_channels, options: of the network.
+        make: what builds its kind.
+        filled: its weights come from elsewhere afterwards: none are downloaded, whatever the options say.
 
     Raises:
         UserError: there is no such network, or it cannot be built with these options.
     """
+    options = without_download(options) if filled else options
     try:
         return make(name, num_classes=num_classes, in_channels=in_channels, **options)
     except (UserError, _TooLarge):
@@ -85,12 +92,6 @@ def builder(info: BundleInfo) -> tuple[Callable[..., nn.Module], int]:
     from perpixel.detection import build as build_detector  # who segments does not wait for it
 
     return build_detector, len(info.detection.classes)
-
-
-def without_download(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of a network whose weights come from elsewhere: `pretrained` must not fetch what is replaced at once."""
-    inner = {k: without_download(v) if isinstance(v, Mapping) else v for k, v in options.items()}  # network_options
-    return {**inner, "pretrained": False} if "pretrained" in options else inner
 
 
 def _difference(name: str, own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:

@@ -1,16 +1,20 @@
 """From an image array to what a network takes, the same in training, evaluation and prediction."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from perpixel.bundle.numbers import in_trained_numbers
 from perpixel.core.errors import UserError
-from perpixel.core.image import Array, match_channels
+from perpixel.core.image import Array, match_channels, read_raster
+from perpixel.core.number_types import in_trained_numbers, refuse_far
+from perpixel.data.pairs import read_pair
+from perpixel.data.samples import Sample
 from perpixel.data.tensors import resize_short_side, to_tensor
+from perpixel.labels import Taxonomy
 
 Channels = Annotated[int, Field(ge=1, le=2**16)]
 Mean = Annotated[float, Field(ge=-1e30, le=1e30)]
@@ -32,9 +36,9 @@ class Preprocessing:
             often better on somewhat larger images (Touvron et al., "Fixing the train-test resolution discrepancy", 2019),
             one of a coarse stride the more so.
         bgr: the network takes blue first, as Caffe's do; mean and std are then in that order too. For 3 channels.
-        dtype: the number type of the training images; None where it is not known or they had several.
+        dtype: the number type of the training images, or of most of them; None where it is not known.
         value_range: the least and the greatest number in them, as stored; None where it is not known.
-            Images in other numbers are converted or refused by the rules of `perpixel.bundle.numbers`.
+            Images in other numbers are converted or refused by the rules of `perpixel.core.number_types`.
     """
 
     channels: Channels
@@ -61,6 +65,28 @@ class Preprocessing:
         """The mean of each channel as an image stores them: what stands where nothing was measured."""
         return self.mean[::-1] if self.bgr else self.mean
 
+    def read(self, path: str | Path) -> Array:
+        """The image of a file, (H, W, C): bands as the model takes them, and what was not measured filled with the mean.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        return read_raster(path, self.channels).filled(self.mean_of_bands)
+
+    def read_pair(self, sample: Sample, taxonomy: Taxonomy) -> tuple[Array, Array]:
+        """The image, as `read` gives it, and the labels of a sample; see `perpixel.data.pairs.read_pair`."""
+        return read_pair(sample, taxonomy, self.mean_of_bands, self.channels)
+
+    def usual_type(self, image: Array, where: str = "image") -> Array:
+        """A training image: of the type that most of them have, as it is; of another one, converted by the rule for prediction.
+
+        Raises:
+            UserError: its numbers cannot mean what those of the others mean.
+        """
+        same = self.dtype is None or image.dtype == self.dtype
+        others = "the others of this data set are"
+        return image if same else in_trained_numbers(image, self.dtype, self.value_range, where, others)
+
     def __call__(self, image: Array, where: str = "image") -> Tensor:
         """(H, W, C) uint8, uint16 or float32 to (1, channels, h, w) float32, normalised, at the working size.
 
@@ -75,8 +101,10 @@ class Preprocessing:
         Raises:
             UserError: as in `__call__`.
         """
-        image = in_trained_numbers(image, self.dtype, self.value_range, where)
-        tensor = to_tensor(match_channels(image, self.channels, where))
+        image = match_channels(in_trained_numbers(image, self.dtype, self.value_range, where), self.channels, where)
+        if self.dtype is None:
+            refuse_far(image, self.mean_of_bands, self.std[::-1] if self.bgr else self.std, where)
+        tensor = to_tensor(image)
         short_side = max(1, round((self.short_side or min(tensor.shape[-2:])) * self.scale))
         return resize_short_side(tensor, None, short_side)[0][None]
 

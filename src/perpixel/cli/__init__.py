@@ -93,7 +93,7 @@ def main() -> None:
     with lasting_streams(), _terminable():
         try:
             _refuse_empty(sys.argv[1:])
-            app()
+            _run()
         except Interrupted:
             sys.exit(INTERRUPTED)
         except KeyboardInterrupt as error:
@@ -109,6 +109,17 @@ def main() -> None:
             fault = f"{type(error).__name__}: {error}"
             print(f"perpixel: a fault of ours: {fault}\n(run again with --debug for details)", file=sys.stderr)
             sys.exit(1)
+
+
+def _run() -> None:
+    """The app; typer makes of an interrupt an exit without a word, which is taken back."""
+    try:
+        app()
+    except SystemExit as end:
+        cause = end.__context__ and end.__context__.__cause__
+        if isinstance(cause, KeyboardInterrupt):
+            raise cause from None
+        raise
 
 
 @contextmanager

@@ -52,6 +52,7 @@ def _show_contents(console: "Console", checked: "Checked") -> None:
     from rich.table import Table
 
     from perpixel.data.check import overview
+    from perpixel.data.meaning import show
 
     _say(console, *(f"{what:10}{words}" for what, words in overview(checked)))
     if not checked.classes:
@@ -68,7 +69,7 @@ def _show_contents(console: "Console", checked: "Checked") -> None:
     if checked.meaning.taxonomy is None and hidden > 0:
         _say(console, f"and {hidden} more values", "")
     if checked.meaning.taxonomy is not None:
-        ignore = _shortened(" ".join(map(str, checked.meaning.taxonomy.ignore))) or "none"
+        ignore = _shortened(" ".join(map(show, checked.meaning.taxonomy.ignore))) or "none"
         _say(console, f"{len(checked.classes)} classes; ignored {checked.ignored:.2%} of the pixels (values {ignore})")
 
 

@@ -32,6 +32,10 @@ def errors(
     unsure: Annotated[
         int, typer.Option(min=0, help="So many images are also asked with dropout on, mirrored and at other sizes.")
     ] = 0,
+    context: Annotated[
+        int, typer.Option(min=0, help="Of each class, so many objects are asked how much around them is used.")
+    ] = 0,
+    fill: Annotated[str, typer.Option(help="What replaces the rest then: mean or blur.")] = "mean",
     out: Annotated[Path, typer.Option(help="The folder for errors.json and errors.html.")] = Path("errors"),
     device: Annotated[str, typer.Option()] = "auto",
 ) -> None:
@@ -40,8 +44,12 @@ def errors(
     from perpixel.core.memory import keep_freed_memory
     from perpixel.core.reporter import for_user
     from perpixel.data.folders import open_dataset
+    from perpixel.explain.class_context import context_results, study_context
+    from perpixel.explain.context import check_fill
+    from perpixel.explain.context_plot import draw_context
     from perpixel.explain.error_results import error_results, groups_of, uncertainty_results
     from perpixel.explain.errors import study_errors
+    from perpixel.explain.plots import save
     from perpixel.explain.setting import class_number, seen_in_training
     from perpixel.explain.uncertainty import spread_over, study_uncertainty
     from perpixel.explain.worst import WorstRegions
@@ -49,6 +57,7 @@ def errors(
     from perpixel.report.errors_page import About, write_errors_page
 
     refuse_file(out)
+    check_fill(fill)
     keep_freed_memory()
     predictor, dataset = load(model, device), open_dataset(data)
     samples, taxonomy = dataset.split(split), dataset.classes or predictor.taxonomy
@@ -58,10 +67,11 @@ def errors(
     with for_user("image", sys.stderr) as report:
         study = study_errors(predictor, samples, seen, taxonomy, WorstRegions(worst, label), report)
         doubts = study_uncertainty(predictor, spread_over(samples, unsure), taxonomy, report) if unsure else None
+        around = study_context(predictor, samples, taxonomy, context, check_fill(fill), report) if context else None
     if label is not None:
         study.require_class(label)
     side = field or _field_side(predictor, samples)
-    results = error_results(study, groups, side) | uncertainty_results(doubts)
+    results = error_results(study, groups, side) | uncertainty_results(doubts) | context_results(around)
     _show(results)
     for line in (
         _said_of_field(field, side),
@@ -74,16 +84,18 @@ def errors(
     about = About(model, dataset.name or dataset.root.name, split, shlex.join(["perpixel", *sys.argv[1:]]))
     said = {"model": model, "data": about.data, "split": split, "field": side, **results}
     write_text(out / "errors.json", json.dumps(said, indent=1) + "\n")
-    page = write_errors_page(out / "errors.html", about, study, results, predictor, doubts)
+    if around is not None and (figure := draw_context(around)) is not None:
+        save(figure, out / "context.png")
+    page = write_errors_page(out / "errors.html", about, study, results, predictor, doubts, around)
     print(f"errors    {page}, errors.json beside it")
 
 
 def _field_side(predictor: "Predictor", samples: Sequence["Sample"]) -> float | None:
     """Of the theoretical field, in pixels of the first image."""
-    from perpixel.core.image import read_image
+    from perpixel.core.image import image_size
     from perpixel.explain.fields import field_side
 
-    height, width = read_image(samples[0].image).shape[:2]
+    height, width = image_size(samples[0].image)
     return field_side(predictor.model, predictor.preprocessing, (height, width))
 
 
@@ -122,6 +134,8 @@ def _show(results: dict[str, Any]) -> None:
     print(f"risk      area {_number(sure['area'])}; best possible {_number(sure['best_area'])}, by chance {chance}")
     if "uncertainty" in results:
         _show_unsure(results["uncertainty"])
+    if "context" in results:
+        _show_context(results["context"])
 
 
 def _show_unsure(measured: dict[str, Any]) -> None:
@@ -130,6 +144,20 @@ def _show_unsure(measured: dict[str, Any]) -> None:
         print(f"unsure    {measure}: area {_number(found['area'])} on {measured['images']} images; {chance}")
     if measured["note"]:
         print(f"unsure    {measured['note']}")
+
+
+def _show_context(measured: dict[str, Any]) -> None:
+    from perpixel.cli.explain import radius
+
+    for row in measured["classes"]:
+        if not row["objects"]:
+            print(f"context   {row['name']}: no object of it was found")
+            continue
+        used = radius(float("inf") if row["used"] is None else row["used"])
+        print(
+            f"context   {row['name']} uses {used}: score {row['score'][0]:.2f} alone, {row['score'][-1]:.2f} with all "
+            f"({row['objects']} of its objects); effective field {_number(row['effective_side_90'], 0)}"
+        )
 
 
 def _alike(conventions: list[dict[str, Any]]) -> dict[str, list[str]]:
@@ -189,5 +217,5 @@ def _share(part: int, whole: int) -> str:
     return f"{part / whole * 100:.2f}" if whole else "-"
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+def _number(value: float | None, digits: int = 4) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

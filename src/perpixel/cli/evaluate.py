@@ -45,6 +45,8 @@ def evaluate(
     with for_user("evaluated", sys.stderr) as report:
         measured = run(predictor, dataset.split(split), dataset.classes, metrics, flip, report)
     results = {"model": model, "data": dataset.name, "split": split, "images": len(measured.images), **measured.results}
+    for note in measured.notes:
+        print(f"read      {note}")
     _show(results, predictor.taxonomy.names)
     if out is not None:
         write_text(out, json.dumps(results, indent=2) + "\n")

@@ -32,20 +32,18 @@ def explain(
     device: Annotated[str, typer.Option()] = "auto",
 ) -> None:
     """Scores, occlusion and gradient map, fields, and how much context the pixel's segment needs."""
-    from typing import cast
-
-    from perpixel.core.image import read_image
     from perpixel.core.memory import keep_freed_memory
     from perpixel.core.reporter import for_user
-    from perpixel.explain.context import Fill
+    from perpixel.explain.context import check_fill
     from perpixel.explain.pixel import class_named, explain_pixel
     from perpixel.infer import load
 
     keep_freed_memory()
-    place, pixels, predictor = point(at), read_image(image), load(model, device)
+    place, predictor = point(at), load(model, device)
+    pixels = predictor.preprocessing.read(image)
     label = None if class_ is None else class_named(predictor.taxonomy, class_)
     with for_user("pass") as report:
-        found = explain_pixel(predictor, pixels, place, label, side, step, cast(Fill, fill), seed, report)
+        found = explain_pixel(predictor, pixels, place, label, side, step, check_fill(fill), seed, report)
     print("\n".join(lines(found)))
     if out is not None:
         _write(out, f"{image.stem}_{place[0]}_{place[1]}", found, {"model": model, "image": str(image), "at": place})

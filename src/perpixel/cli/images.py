@@ -4,6 +4,7 @@ import glob
 import itertools
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from perpixel.core.errors import UserError
 ENDINGS = {"labels": ".png", "overlay": "_overlay.jpg", "uncertainty": "_uncertainty.png", "summary": ".json"}
 ENDINGS |= {"probabilities": "_probabilities.npy", "geotiff": "_labels.tif"}
 """What a result adds to an image's stem."""
+
+
+_WORLD = re.compile(r"\.([a-z0-9]{2,4}w|wld)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,21 @@ def passed_over(arguments: list[str]) -> list[str]:
 
     lines = []
     for folder in (a for a in arguments if Path(a).is_dir()):
-        others = tuple(p for p in list_files(Path(folder)).others if not (_is_summary(p) or is_result(p)))
-        others = tuple(p for p in others if p.name != "summary.json")
+        found = list_files(Path(folder))
+        others = tuple(p for p in found.others if not (_is_summary(p) or is_result(p) or p.name == "summary.json"))
+        others = _without_places(others, {p.with_suffix("") for p in found.images})
         if others:
             lines.append(f"left out  {len(others)} files of {folder} not read as images: {kinds(others)}")
     return lines
+
+
+def _without_places(files: tuple[Path, ...], stems: set[Path]) -> tuple[Path, ...]:
+    """Without those that say where an image lies on the earth: world files, and the .prj beside one."""
+    world = {p for p in files if _WORLD.fullmatch(p.suffix) and p.with_suffix("") in stems}
+    placed = {p.with_suffix("") for p in world}
+    return tuple(
+        p for p in files if p not in world and not (p.suffix.lower() == ".prj" and p.with_suffix("") in placed)
+    )
 
 
 def is_result(path: Path) -> bool:

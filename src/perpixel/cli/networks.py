@@ -1,8 +1,17 @@
 """What `perpixel models` shows of the networks: lines for a terminal, and the page docs/models.md."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from perpixel.core.networks import NUM_CLASSES, SIZE, Measurement, read_detectors, read_measured, read_networks
+from perpixel.core.networks import (
+    NUM_CLASSES,
+    SIZE,
+    LayerField,
+    Measurement,
+    read_detectors,
+    read_fields,
+    read_measured,
+    read_networks,
+)
 
 
 def lines() -> list[str]:
@@ -33,6 +42,36 @@ def detector_lines() -> list[str]:
     return ["detection: 20 classes of objects", layout.format("detector", "parameters", "paper"), *rows]
 
 
+def field_lines() -> list[str]:
+    """A heading and a line for each network: the logits' receptive field, and those of its stages."""
+    layout = "{:<22} {:>6}  {}"
+    heading = (
+        "receptive fields in theory: sides in pixels, of stages with the stride; all: the whole image, however large"
+    )
+    rows = [layout.format(name, side(fields[-1]), stages(fields)) for name, fields in read_fields().items()]
+    return [heading, layout.format("network", "logits", "stages"), *rows]
+
+
+def side(field: LayerField) -> str:
+    """One number where rows and columns are alike.
+
+    >>> side(LayerField("a", (9, 9), (2.0, 2.0))), side(LayerField("b", (9, None), (2.0, None)))
+    ('9', '9 x all')
+    """
+    rows, columns = ("all" if s is None else str(s) for s in field.size)
+    return rows if rows == columns else f"{rows} x {columns}"
+
+
+def stages(fields: Sequence[LayerField]) -> str:
+    """Every layer but the last with its side and stride.
+
+    >>> whole = (None, None)
+    >>> stages([LayerField("stem", (7, 7), (2.0, 2.0)), LayerField("pool", whole, whole), LayerField("logits", whole, whole)])
+    'stem 7/2, pool all'
+    """
+    return ", ".join(f"{f.layer} {side(f)}" + (f"/{f.stride[0]:g}" if f.stride[0] else "") for f in fields[:-1])
+
+
 def giga(multiply_adds: int | None) -> str:
     """In 10^9, three digits or all before the point.
 
@@ -53,8 +92,9 @@ def camvid(measured: Mapping[str, Measurement], name: str) -> str:
 
 HEAD = f"""# The networks
 
-Written by `make models` from `src/perpixel/models/networks.json` (counted) and `src/perpixel/models/measured.json` (runs):
-change neither this page nor the first file by hand. `perpixel models` shows the same.
+Written by `make models` from `src/perpixel/models/networks.json` and `fields.json` (counted) and `src/perpixel/models/measured.json`
+(runs): change neither this page nor the first two by hand. `perpixel models` shows the same, `perpixel models NAME --size 720x1280`
+what one network costs at any size, layer by layer.
 
 - Default options, {NUM_CLASSES} classes, RGB. How each differs from its paper is in its file in `src/perpixel/models/`.
 - Parameters: all weights, fixed ones too. A test holds each count to the authors' code where that could be counted.
@@ -67,6 +107,16 @@ change neither this page nor the first file by hand. `perpixel models` shows the
 
 | network | paper | year | parameters | multiply-adds | stride | CamVid mIoU |
 |---|---|---|---|---|---|---|
+"""
+FIELDS = """
+## Receptive fields
+
+In theory, exact, in pixels a side ([how, and what is really used](why.md)). Stages: side/stride, in the order in which they
+run; of a stage that gives several maps the coarsest. "all": the whole image, however large. `perpixel models --fields` shows the
+same, `perpixel models NAME --fields` every layer.
+
+| network | logits | stages | the whole image by |
+|---|---|---|---|
 """
 DETECTORS = """
 ## Detectors
@@ -100,8 +150,13 @@ def markdown() -> str:
     ]
     detectors = [f"| `{k}` | {n.paper} | {n.year} | {n.parameters:,} |" for k, n in read_detectors().items()]
     notes = [f"\n`{name}`: {n.note}.\n" for name, n in networks.items() if n.note]
+    fields = [
+        f"| `{name}` | {side(found[-1])} | {stages(found)} | {found[-1].note.removeprefix('global: ')} |"
+        for name, found in read_fields().items()
+    ]
     tables = [
         HEAD + "\n".join(rows) + "\n" + "".join(notes),
+        FIELDS + "\n".join(fields) + "\n",
         DETECTORS + "\n".join(detectors) + "\n",
         RUNS + "\n".join(runs) + "\n",
     ]

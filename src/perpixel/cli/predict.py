@@ -64,6 +64,19 @@ def predict(
     for name, entry in done.items():
         shares = ", ".join(f"{k} {v:.0%}" for k, v in list(entry["share"].items())[:4])
         print(f"{name}: {shares}")
+    for line in notes(done):
+        print(line)
     print(f"{len(done)} of {len(jobs)} images predicted; label maps, overlays and summary.json are in {out}")
     if failed:
         raise typer.Exit(2)
+
+
+def notes(done: dict[str, Any]) -> list[str]:
+    """A line for each kind of thing that was not taken as it is stored, with the images."""
+    from perpixel.data.notes import together
+
+    found: dict[str, list[str]] = {}
+    for name, entry in done.items():
+        for note in entry.get("notes", ()):
+            found.setdefault(note, []).append(name)
+    return [f"read      {line}" for line in together(found)]

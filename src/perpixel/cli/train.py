@@ -27,7 +27,7 @@ def train(
         typer.Option("--from", metavar="RUN", help="Start from this run's or bundle's weights, where they fit."),
     ] = None,
     epochs: Annotated[float | None, typer.Option(min=0, help="Train so many epochs (50 unless given).")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0, help="Train about so many minutes.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Train so many minutes, by the clock.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1)] = None,
     lr: Annotated[float | None, typer.Option(help="The highest learning rate.")] = None,
     crop: Annotated[str | None, typer.Option(metavar="HxW", help="The size of training samples.")] = None,
@@ -80,10 +80,10 @@ def train(
 def finish(trained: "Trained", report: bool) -> None:
     """What comes after training: the report, where it is wanted."""
     if report and os.environ.get("RANK", "0") == "0":  # under torchrun one process writes it
-        from perpixel.core.reporter import for_user
-        from perpixel.report import write_report
-
         try:
+            from perpixel.core.reporter import for_user
+            from perpixel.report import write_report
+
             with for_user("measured for the report", sys.stderr) as reporter:
                 page = write_report(trained.run, report=reporter)
         except KeyboardInterrupt:
@@ -104,15 +104,15 @@ def _new_folder(data: str, model: str) -> Path:
     return folder
 
 
-def size(text: str) -> list[int]:
-    """What --crop was given: HxW, or one number for both sides, as [H, W].
+def size(text: str, option: str = "--crop") -> list[int]:
+    """What --crop was given: HxW (or H,W), or one number for both sides, as [H, W].
 
     Raises:
         UserError: anything else.
     """
-    if not re.fullmatch(r"[1-9][0-9]{0,5}(x[1-9][0-9]{0,5})?", text.lower(), re.ASCII):
-        raise UserError(f'--crop takes HEIGHTxWIDTH in pixels, such as 352x480; got "{text}"')
-    parts = text.lower().split("x")
+    if not re.fullmatch(r"[1-9][0-9]{0,5}([x,][1-9][0-9]{0,5})?", text.lower(), re.ASCII):
+        raise UserError(f'{option} takes HEIGHTxWIDTH in pixels, such as 352x480; got "{text}"')
+    parts = re.split("[x,]", text.lower())
     return [int(p) for p in (parts * 2)[:2]]
 
 

@@ -4,6 +4,8 @@ Source of the tags: OGC 19-008r4, GeoTIFF 1.1; of the world file's six lines, th
 pixel: the ESRI world file, as GDAL documents it.
 """
 
+import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from perpixel.core.errors import UserError
 from perpixel.core.files import atomic_write
 from perpixel.core.image import MAX_PIXELS, Array
 from perpixel.core.source import Source, as_path, in_one_line
+from perpixel.core.text import read_text
 from perpixel.core.tiff import GDAL_NODATA, open_tiff
 
 Affine = tuple[float, float, float, float, float, float]
@@ -23,6 +26,9 @@ _SCALE, _TIEPOINT, _MATRIX, _KEYS, _DOUBLES, _TEXTS = 33550, 33922, 34264, 34735
 _TAGS = (_SCALE, _TIEPOINT, _MATRIX, _KEYS, _DOUBLES, _TEXTS)
 _RASTER_TYPE, _GEOGRAPHIC, _PROJECTED, _USER_DEFINED = 1025, 2048, 3072, 32767
 _POINT = 2
+_MODEL, _CITATION, _PE = 1024, 3073, "ESRI PE String = "
+"""A coordinate system without a number of EPSG's is written as a citation that begins so, as ESRI's programs and GDAL read it."""
+_EPSG = re.compile(r'(?:AUTHORITY|ID)\[\s*"EPSG"\s*,\s*"?([0-9]{1,5})"?\s*\]\s*\]\s*$', re.IGNORECASE)
 # the upright picture's (column, row) to the stored one's, as (columns: of column, of row, of width), (rows: ..., of height)
 _TURNS = {
     1: ((1, 0, 0), (0, 1, 0)),
@@ -45,10 +51,13 @@ class Georeference:
 
     @property
     def crs(self) -> str:
-        """The coordinate system, such as "EPSG:32633", or nothing where the file has none of EPSG's."""
-        keys = _geo_keys({code: value for code, _, _, value in self.tags})
+        """The coordinate system, such as "EPSG:32633", as text (WKT) where a .prj alone says it, or nothing."""
+        values = {code: value for code, _, _, value in self.tags}
+        keys = _geo_keys(values)
         code = keys.get(_PROJECTED, 0) or keys.get(_GEOGRAPHIC, 0)
-        return f"EPSG:{code}" if code not in (0, _USER_DEFINED) else ""
+        text = str(values.get(_TEXTS, ""))
+        said = text.removeprefix(_PE).rstrip("|\0") if text.startswith(_PE) else ""
+        return f"EPSG:{code}" if code not in (0, _USER_DEFINED) else said
 
     def world_file(self) -> str:
         """The text of a .pgw (of a PNG), .jgw or .tfw. Raises UserError where there is no affine."""
@@ -59,10 +68,11 @@ class Georeference:
 
 
 def read_georeference(path: str | Path) -> Georeference | None:
-    """Where the upright picture of a file lies, by its own tags, else by a world file beside it; None if nothing says so.
+    """Where the upright picture of a file lies, by its own tags, else by a world file beside it and the coordinate system in a
+    .prj file; None if nothing says so.
 
     Raises:
-        UserError: the file cannot be read, or its world file does not hold six numbers.
+        UserError: the file cannot be read, its world file does not hold six numbers, or its .prj file no coordinate system.
     """
     file = as_path(path)
     with in_one_line(file):
@@ -159,11 +169,32 @@ def _from_world_file(image: Path) -> Georeference | None:
     names = [f"{ending[:2]}{ending[-1:]}w", f"{ending}w", ".wld"] if len(ending) > 2 else [".wld"]
     for name in (n for given in names for n in (given, given.upper())):
         file = image.with_suffix(name)
-        if file.is_file():
+        if os.path.isfile(file):  # not of the path, which raises where the name is too long
             numbers = file.read_text(encoding="latin-1").replace(",", ".").split()
             try:
                 a, d, b, e, x, y = map(float, numbers[:6])
             except ValueError:
                 raise UserError(f"{file}: a world file holds six numbers, one a line; this one does not") from None
-            return Georeference(affine=(a, b, x - (a + b) / 2, d, e, y - (d + e) / 2))
+            return Georeference(_coordinate_system(image), (a, b, x - (a + b) / 2, d, e, y - (d + e) / 2))
     return None
+
+
+def _coordinate_system(image: Path) -> tuple[tuple[int, int, int, Any], ...]:
+    """The tags that say what a .prj file beside an image says; none without such a file."""
+    file = next((f for s in (".prj", ".PRJ") if (f := image.with_suffix(s)).is_file()), None)
+    if file is None:
+        return ()
+    text = " ".join(read_text(file).split())
+    if not re.match(r"(PROJ|GEOG|GEOD)(CS|CRS)\[", text, re.IGNORECASE):
+        raise UserError(
+            f'{file}: expected a coordinate system as text (WKT) such as PROJCS["...", ...]; mend or remove it'
+        )
+    projected, number = text[:4].upper() == "PROJ", _EPSG.search(text)
+    raster = (_RASTER_TYPE, 0, 1, 1)
+    if number:
+        kind = _PROJECTED if projected else _GEOGRAPHIC
+        keys = (1, 1, 0, 3, _MODEL, 0, 1, 1 if projected else 2, *raster, kind, 0, 1, int(number[1]))
+        return ((_KEYS, 3, len(keys), keys),)
+    said = f"{_PE}{text}|"
+    keys = (1, 1, 0, 3, _MODEL, 0, 1, _USER_DEFINED, *raster, _CITATION, _TEXTS, len(said), 0)
+    return ((_KEYS, 3, len(keys), keys), (_TEXTS, 2, 0, said))

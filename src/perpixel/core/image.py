@@ -29,7 +29,7 @@ from perpixel.core.formats import (
     tga,
     webp,
 )
-from perpixel.core.masks import RawMask, as_mask
+from perpixel.core.masks import NO_NUMBER, RawMask, as_mask
 from perpixel.core.pillow import from_pillow
 from perpixel.core.pixels import Array, Pixels
 from perpixel.core.raster import Raster, as_raster
@@ -37,6 +37,7 @@ from perpixel.core.source import Header, Source, as_path, in_one_line
 
 __all__ = [
     "MAX_PIXELS",
+    "NO_NUMBER",
     "SUFFIXES",
     "Array",
     "Raster",

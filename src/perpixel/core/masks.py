@@ -10,13 +10,18 @@ from perpixel.core.pixels import Array, Pixels, bands, behaves_like_alpha, first
 
 Fault = Callable[[str], UserError]
 
+NO_NUMBER = -(2**24)
+"""What NaN in a mask of floats becomes, below every value that a class or `ignore` can name; a data set ignores it as "nan"."""
+
 
 @dataclass(frozen=True)
 class RawMask:
-    """A mask as it is on disk: `values` (H, W) integers or (H, W, 3) uint8 colours, `palette` (n, 3) if it has one."""
+    """A mask as it is on disk: `values` (H, W) integers (`NO_NUMBER` where it is NaN) or (H, W, 3) uint8 colours,
+    `palette` (n, 3) if it has one, and how many `more` pictures the file holds, which are not read."""
 
     values: Array
     palette: Array | None = None
+    more: int = 0
 
 
 def as_mask(pixels: Pixels, fault: Fault) -> RawMask:
@@ -39,7 +44,7 @@ def as_mask(pixels: Pixels, fault: Fault) -> RawMask:
         got = f"{values.dtype} {values.shape}"
         hint = "; of one-hot bands, save the index of the largest" if values.ndim == 3 and values.shape[2] != 3 else ""
         raise fault(f"expected a mask of (H, W) values or 8-bit RGB colours, got {got}{hint}")
-    return RawMask(np.ascontiguousarray(values), pixels.palette)
+    return RawMask(np.ascontiguousarray(values), pixels.palette, pixels.more)
 
 
 def _without_alpha(values: Array, pixels: Pixels, fault: Fault) -> Array:
@@ -60,15 +65,17 @@ def _eight_bits(colours: Array) -> Array:
 
 
 def _whole(values: Array, fault: Fault) -> Array:
-    """The same numbers as the narrowest of uint8, uint16 and int32; floats only where they are whole."""
+    """The same numbers as the narrowest of uint8, uint16 and int32; floats only where they are whole, NaN as `NO_NUMBER`."""
     if values.dtype.kind not in "buif":
         raise fault(f"a mask must hold whole numbers, this one holds {values.dtype}")
     if values.dtype.kind == "f":
-        fraction = values[~(np.isfinite(values) & (values == np.round(values)))]
+        number = ~np.isnan(values)
+        fraction = values[number & ~(np.isfinite(values) & (values == np.round(values)))]
         if fraction.size:
             hint = "" if np.isfinite(fraction[0]) else "; write the value to ignore there, such as 255"
             raise fault(f"a mask must hold whole numbers, this one holds {fraction[0]}{hint}")
-        values = values.astype(np.int64)
+        values = np.where(number, values, 0).astype(np.int64)  # float16 does not reach NO_NUMBER
+        values[~number] = NO_NUMBER
     return _narrowed(values)
 
 

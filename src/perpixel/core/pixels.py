@@ -20,6 +20,7 @@ class Pixels:
     alpha: the last channel is tagged as alpha: "", "straight" or "premultiplied".
     raster: of a format of maps, whose writers tag other bands as alpha too.
     nodata: the value that means "nothing was measured here".
+    more: how many further pictures the file holds, frames or pages, which are not read.
     """
 
     values: Array
@@ -28,6 +29,7 @@ class Pixels:
     alpha: str = ""
     raster: bool = False
     nodata: float | None = None
+    more: int = 0
 
 
 def behaves_like_alpha(band: Array) -> bool:

@@ -18,11 +18,15 @@ class Raster:
     array: (H, W, C) uint8, uint16 or float32, 0 where nothing was measured.
     valid: (H, W, C) bool, False where it is NaN, infinite or the file's "no data" value; None where all are valid.
     alpha: "dropped" or "kept" for a last band that is tagged as alpha and varies, else "".
+    choices: how many channels it has, and with a band that is tagged as alpha, how many it might have.
+    more: how many further pictures the file holds, which are not read.
     """
 
     array: Array
     valid: Array | None = None
     alpha: str = ""
+    choices: tuple[int, ...] = ()
+    more: int = 0
 
     def measured(self) -> Array:
         """(H, W) bool: where any channel is valid; labels elsewhere say nothing."""
@@ -62,7 +66,8 @@ def as_raster(pixels: Pixels, fault: Fault, channels: int | None = None) -> Rast
     if values.ndim != 3 or 0 in values.shape:
         raise fault(f"expected an image of (H, W) or (H, W, channels), got shape {values.shape}")
     if pixels.palette is not None:
-        return Raster(_colours(values[..., 0], pixels.palette))
+        return Raster(_colours(values[..., 0], pixels.palette), choices=(3,), more=pixels.more)
+    choices = (values.shape[2], values.shape[2] - 1) if pixels.alpha else (values.shape[2],)
     values, alpha = _alpha(values, pixels, channels)
     valid = _valid(values, pixels.nodata)
     if values.dtype == bool or pixels.top:
@@ -71,7 +76,7 @@ def as_raster(pixels: Pixels, fault: Fault, channels: int | None = None) -> Rast
         array = values if values.dtype in (np.uint8, np.uint16) else values.astype(np.float32)
     if valid is not None:
         array = np.where(valid, array, array.dtype.type(0))
-    return Raster(np.ascontiguousarray(array), valid, alpha)
+    return Raster(np.ascontiguousarray(array), valid, alpha, choices, pixels.more)
 
 
 def _colours(indices: Array, palette: Array) -> Array:

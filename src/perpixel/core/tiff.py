@@ -20,6 +20,7 @@ _FOREIGN = {"SEPARATED": "CMYK", "CIELAB": "LAB", "ICCLAB": "LAB", "YCBCR": "YCb
 _JPEG = (6, 7)
 _ALPHA = {1: "premultiplied", 2: "straight"}
 _BAND = 2**22  # pixels converted to RGB at a time
+_LOOKED_AT, _REDUCED = 64, 1
 
 
 @contextmanager
@@ -51,6 +52,7 @@ def read(source: Source, as_mask: bool) -> Pixels:
         page = series.keyframe
         kind, bits, turn, nodata = _kind(page), page.bitspersample, _orientation(page), _nodata(page)
         colours = _palette(page) if kind == "PALETTE" else None
+        more = _further(series)
         values = series.asarray()
     if values.dtype == bool:
         values = values.astype(np.uint8)
@@ -60,7 +62,7 @@ def read(source: Source, as_mask: bool) -> Pixels:
     if kind in _FOREIGN and not (kind == "YCBCR" and page.compression in _JPEG):  # the JPEG decoder gives RGB
         values, alpha = _to_rgb(values, _FOREIGN[kind], source), ""
     top = 2**bits - 1 if isinstance(bits, int) and bits < 8 and colours is None else 0
-    return Pixels(upright(values, turn), colours, top, alpha, raster=True, nodata=nodata)
+    return Pixels(upright(values, turn), colours, top, alpha, raster=True, nodata=nodata, more=more)
 
 
 def _bands(values: Array, series: Any, as_mask: bool) -> tuple[Array, str]:
@@ -109,6 +111,15 @@ def _to_rgb(values: Array, mode: str, source: Source) -> Array:
         band = values[top : top + rows]
         result[top : top + rows] = Image.frombytes(mode, (width, len(band)), band.tobytes()).convert("RGB")
     return result
+
+
+def _further(series: Any) -> int:
+    """How many pages are no part of a series, of the first `_LOOKED_AT`; smaller copies of a picture do not count."""
+    pages, own = series.keyframe.parent.pages, {p.offset for p in series.pages if p is not None}
+    if len(pages) <= len(own):
+        return 0
+    others = (p for p in pages[:_LOOKED_AT] if p.offset not in own)
+    return sum(not p.subfiletype & _REDUCED for p in others)
 
 
 def _kind(page: Any) -> str:

@@ -15,9 +15,9 @@ from perpixel.data.facts import Facts, label_counts, masks_of, split_pairs
 from perpixel.data.faults import Finding, defects_of
 from perpixel.data.folders import open_dataset
 from perpixel.data.meaning import Meaning, meaning_of, show
+from perpixel.data.notes import image_notes
 from perpixel.data.oddities import warnings_of
 from perpixel.data.samples import Dataset
-from perpixel.data.statistics import alpha_notes
 from perpixel.data.survey import survey
 from perpixel.data.window import hw
 from perpixel.labels import Taxonomy
@@ -76,7 +76,7 @@ def overview(checked: Checked) -> list[tuple[str, str]]:
     if dataset.licence:
         lines.insert(1, ("licence", dataset.licence))
     lines += [("left out", note) for note in dataset.notes]
-    lines += [("bands", note) for note in alpha_notes([pair for _, pair in split_pairs(checked.facts)])]
+    lines += [("read", note) for note in image_notes([pair for _, pair in split_pairs(checked.facts)])]
     if not images:
         return lines
     sizes = sorted((i.size for i in images), key=lambda s: (s[0] * s[1], s))

@@ -1,7 +1,7 @@
 """What is known of the files of a data set once each was looked at: numbers, no pixels."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,8 @@ class Moments:
 class ImageFacts:
     """size (H, W) upright; dtype as numpy names it; digest, SHA-256 of the pixels (in the sample's window);
     not_finite, how many values were not measured (NaN, infinite, "no data"); orientation, the EXIF tag, 1 to 8;
-    alpha, "kept" or "dropped" for a last band that is tagged as alpha and varies, else ""."""
+    alpha, "kept" or "dropped" for a last band that is tagged as alpha and varies, else ""; choices, how many channels it might
+    have, with that band and without; more, further pictures in the file."""
 
     size: Size
     channels: int
@@ -40,12 +41,15 @@ class ImageFacts:
     not_finite: int
     orientation: int
     alpha: str
+    choices: tuple[int, ...]
+    more: int
     moments: Moments
 
 
 @dataclass(frozen=True)
 class MaskFacts:
-    """size (H, W) of the whole file, upright; tally and digest of the sample's window; colours: a (H, W, 3) mask."""
+    """size (H, W) of the whole file, upright; tally and digest of the sample's window; colours: a (H, W, 3) mask; more, further
+    pictures in the file."""
 
     size: Size
     tally: Tally
@@ -53,6 +57,7 @@ class MaskFacts:
     colours: bool
     palette: Array | None
     orientation: int
+    more: int
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,11 @@ Facts = Mapping[str, list[PairFacts]]
 def split_pairs(facts: Facts) -> Iterator[tuple[str, PairFacts]]:
     """(split, facts of the pair) for every sample of every split."""
     return ((split, pair) for split, pairs in facts.items() for pair in pairs)
+
+
+def usual_channels(images: Iterable[ImageFacts]) -> int:
+    """How many channels most of the images have; 0 where there is none."""
+    return next((c for c, _ in Counter(i.channels for i in images).most_common(1)), 0)
 
 
 def masks_of(facts: Facts) -> list[MaskFacts]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from perpixel.core import IGNORE
 from perpixel.core.text import read_lines, with_slashes
-from perpixel.data.facts import Facts, PairFacts, in_terms, label_counts, split_pairs
+from perpixel.data.facts import Facts, PairFacts, in_terms, label_counts, split_pairs, usual_channels
 from perpixel.data.left_out import unused_lists
 from perpixel.data.meaning import Meaning, is_jpeg_mask, looks_smoothed, show
 from perpixel.data.naming import without_suffix
@@ -115,13 +115,10 @@ def _sizes(facts: Facts, rel: Named) -> Iterator[Finding]:
 
 
 def _channels(facts: Facts, rel: Named) -> Iterator[Finding]:
-    by_count: dict[int, list[str]] = defaultdict(list)
-    for _, pair in split_pairs(facts):
-        if pair.image:
-            by_count[pair.image.channels].append(rel(pair.sample.image))
-    usual = max(by_count, key=lambda c: len(by_count[c]), default=0)
-    odd = [c for c in by_count if c != usual and {c, usual} != {1, 3}]
-    files = (f"{file}: {c} channels" for c in odd for file in by_count[c])
+    images = [(rel(pair.sample.image), pair.image) for _, pair in split_pairs(facts) if pair.image]
+    usual = usual_channels(image for _, image in images)
+    odd = [(file, i.channels) for file, i in images if usual not in i.choices and {i.channels, usual} != {1, 3}]
+    files = (f"{file}: {c} channels" for file, c in odd)
     yield from if_any(
         f"images of other channels than the usual {usual} (only 1 and 3 can stand in for each other)",
         files,

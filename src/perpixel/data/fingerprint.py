@@ -13,8 +13,9 @@ from typing import Any
 from perpixel.core.errors import UserError
 from perpixel.core.image import read_image
 from perpixel.core.reporter import Reporter
+from perpixel.core.words import some_names
 from perpixel.data.meaning import show
-from perpixel.data.samples import Dataset, Sample, some_names
+from perpixel.data.samples import Dataset, Sample
 from perpixel.data.statistics import SurveyFacts, survey_training
 from perpixel.labels import Taxonomy
 
@@ -125,7 +126,7 @@ def _refuse_other_classes(trained: Taxonomy, dataset: Dataset) -> None:
 
 
 def _refuse_other_channels(channels: int, sample: Sample) -> None:
-    now = read_image(sample.image).shape[2]
+    now = read_image(sample.image, channels).shape[2]
     if now != channels and {now, channels} != {1, 3}:
         raise UserError(f"{sample.image}: has {now} channels, and the run was trained on images of {channels}")
 

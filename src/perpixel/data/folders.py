@@ -5,13 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from perpixel.core.errors import UserError
+from perpixel.core.words import some_names
 from perpixel.data.dataset_yaml import read_dataset_yaml
 from perpixel.data.finding import find_data
 from perpixel.data.formats import KINDS, open_annotations
 from perpixel.data.layouts import SIDE_BY_SIDE, subfolders
 from perpixel.data.left_out import left_out
 from perpixel.data.listing import LABEL_KINDS, kinds, list_files, list_images
-from perpixel.data.samples import Dataset, Sample, some_names
+from perpixel.data.samples import Dataset, Sample
 from perpixel.labels import Taxonomy
 
 DEPTH = 4

@@ -23,7 +23,7 @@ from perpixel.core.text import read_lines
 from perpixel.data.candidates import may_hold_masks, which_masks
 from perpixel.data.listing import list_images
 from perpixel.data.lists import SPLIT_NAMES, Listed, by_lists
-from perpixel.data.mask_source import MaskFile
+from perpixel.data.mask_source import InstanceIds, MaskFile
 from perpixel.data.pairing import Pairs, pair, pair_beside
 from perpixel.data.samples import SPLITS, Dataset, Sample, split_by_hash
 from perpixel.labels import ADE20K, CAMVID, CITYSCAPES, CITYSCAPES_TRAIN_IDS, VOC, Taxonomy
@@ -122,7 +122,7 @@ def _cityscapes(root: Path) -> Dataset | None:
     if not (root / "leftImg8bit").is_dir() or not (root / "gtFine").is_dir():
         return None
     splits: dict[str, tuple[Sample, ...]] = {}
-    kinds = ("labelIds", "labelTrainIds")
+    kinds = ("labelIds", "labelTrainIds", "instanceIds")
     kind = next((k for k in kinds if next((root / "gtFine").rglob(f"*_{k}.png"), None)), kinds[0])
     unpaired: list[Path] = []
     for split, folder in split_names(root / "leftImg8bit").items():
@@ -130,9 +130,12 @@ def _cityscapes(root: Path) -> Dataset | None:
         for image in sorted(folder.rglob("*_leftImg8bit.*")):
             stem = image.relative_to(folder).as_posix().rsplit("_leftImg8bit", 1)[0]
             mask = root / "gtFine" / folder.name / f"{stem}_gtFine_{kind}.png"
-            samples.append(Sample(stem, image, MaskFile(mask))) if mask.is_file() else unpaired.append(image)
+            if mask.is_file():
+                samples.append(Sample(stem, image, InstanceIds(mask) if kind == "instanceIds" else MaskFile(mask)))
+            else:
+                unpaired.append(image)
         splits[split] = tuple(samples)
-    taxonomy = CITYSCAPES if kind == "labelIds" else CITYSCAPES_TRAIN_IDS
+    taxonomy = CITYSCAPES_TRAIN_IDS if kind == "labelTrainIds" else CITYSCAPES
     return Dataset(root, "cityscapes", splits, taxonomy, "Cityscapes", unpaired=tuple(unpaired))
 
 

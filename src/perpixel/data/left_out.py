@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from perpixel.data.formats.drawn import DrawnMask
+from perpixel.core.words import some_names
 from perpixel.data.listing import LABEL_KINDS, kinds, list_files
 from perpixel.data.lists import SPLIT_NAMES, TRAINVAL
-from perpixel.data.samples import Dataset, some_names
+from perpixel.data.samples import Dataset
 
 _OWN_FILES = ("dataset.yaml", "class_names.txt", "labelmap.txt")
 _CLASS_FILES = ("labels.txt",)

@@ -17,11 +17,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from perpixel.core.errors import UserError
-from perpixel.core.image import Array, match_channels, read_raster
+from perpixel.core.image import Array, match_channels
+from perpixel.core.reporter import Reporter
+from perpixel.data.pairs import read_labels, read_pair
 from perpixel.data.samples import Sample
 from perpixel.data.tensors import resize_short_side, to_tensor
 from perpixel.data.transforms import Augmentation, augment
-from perpixel.data.window import cut, hw, lies_inside
 from perpixel.labels import Taxonomy
 
 _DECODED_TOGETHER = 16
@@ -37,52 +38,6 @@ class Batch:
     names: tuple[str, ...]
 
 
-def read_pair(sample: Sample, taxonomy: Taxonomy, mean: Sequence[float] = ()) -> tuple[Array, Array]:
-    """The image (H, W, C) and labels (H, W) uint8 of a sample, cut to its window.
-
-    Where the image holds no measurement (NaN, "no data"), it is `mean`, one a channel, or 0; where that is so in all
-    channels the label is 255.
-
-    Raises:
-        UserError: a file cannot be read, the sizes differ, or the mask holds a value of no class.
-    """
-    raster, labels = read_raster(sample.image), _read_whole_labels(sample, taxonomy)
-    image = raster.filled(mean)
-    if image.shape[:2] != labels.shape:
-        raise UserError(size_mismatch(sample, image.shape[:2], labels.shape))
-    if raster.valid is not None:
-        labels = np.where(raster.measured(), labels, np.uint8(255))
-    return _part(sample, image), _part(sample, labels)
-
-
-def read_labels(sample: Sample, taxonomy: Taxonomy) -> Array:
-    """The labels (H, W) uint8 of a sample, cut to its window."""
-    return _part(sample, _read_whole_labels(sample, taxonomy))
-
-
-def _read_whole_labels(sample: Sample, taxonomy: Taxonomy) -> Array:
-    if sample.mask is None:
-        raise UserError(f"{sample.image}: there is no mask for this image")
-    return taxonomy.encode(sample.mask.read(), str(sample.mask.path))
-
-
-def _part(sample: Sample, array: Array) -> Array:
-    if sample.window is not None and not lies_inside(sample.window, array.shape):
-        raise UserError(f"{sample.mask_path}: window {list(sample.window)} lies outside of its {hw(array.shape)}")
-    return cut(array, sample.window)
-
-
-def size_mismatch(sample: Sample, image: Sequence[int], mask: Sequence[int]) -> str:
-    """The words for a mask of another size than its image."""
-    turned = tuple(image) == (mask[1], mask[0])
-    hint = (
-        "the image is turned by its EXIF orientation, the mask is not: turn the mask"
-        if turned
-        else "they must be equal"
-    )
-    return f"{sample.mask_path}: the mask is {hw(mask)} (HxW) but its image is {hw(image)}; {hint}"
-
-
 class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
     """Samples by (epoch, index), augmented; decoded pairs are kept in memory when all of them fit.
 
@@ -94,6 +49,7 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
         channels: grey becomes RGB or RGB grey where an image has other channels; None takes them as they are.
         short_side: images are first resized to this shorter side, in pixels; None keeps their size.
         mean: of each channel, which stands where nothing was measured.
+        usual_type: brings an image (named for an error) to the number type of the others, or raises UserError.
         memory_bytes: how much the decoded pairs may take; None is a quarter of the machine's free memory.
     """
 
@@ -106,10 +62,12 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
         channels: int | None = None,
         short_side: int | None = None,
         mean: Sequence[float] = (),
+        usual_type: Callable[[Array, str], Array] | None = None,
         memory_bytes: int | None = None,
     ) -> None:
         self.samples, self.taxonomy, self.augmentation = tuple(samples), taxonomy, augmentation
         self.seed, self.channels, self.short_side, self.mean = seed, channels, short_side, tuple(mean)
+        self.usual_type = usual_type
         self.memory_bytes = free_memory() // 4 if memory_bytes is None else memory_bytes
         self._kept: list[tuple[Tensor, Tensor]] = []
 
@@ -138,7 +96,9 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
     def decode(self, index: int) -> tuple[Tensor, Tensor]:
         """The pair as it is before augmentation."""
         sample = self.samples[index]
-        image_array, label_array = read_pair(sample, self.taxonomy, self.mean)
+        image_array, label_array = read_pair(sample, self.taxonomy, self.mean, self.channels)
+        if self.usual_type is not None:
+            image_array = self.usual_type(image_array, str(sample.image))
         if self.channels is not None:
             image_array = match_channels(image_array, self.channels, str(sample.image))
         image, labels = to_tensor(image_array), torch.from_numpy(np.ascontiguousarray(label_array))
@@ -148,8 +108,8 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
         assert resized_labels is not None
         return resized, resized_labels
 
-    def keep_in_memory(self) -> bool:
-        """Decodes everything once, unless it turns out not to fit; says whether it did."""
+    def keep_in_memory(self, report: Reporter | None = None) -> bool:
+        """Decodes everything once, unless it turns out not to fit; says whether it did. `report` may raise to stop."""
         if self._kept:
             return True
         if _nbytes(self.decode(0)) * len(self) > self.memory_bytes:
@@ -157,6 +117,8 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
         left, kept = self.memory_bytes, []
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders release the interpreter's lock
             for first in range(0, len(self), _DECODED_TOGETHER):
+                if report is not None:
+                    report.step(first, len(self), "decoding")
                 pairs = list(pool.map(self.decode, range(first, min(first + _DECODED_TOGETHER, len(self)))))
                 left -= sum(map(_nbytes, pairs))
                 if left < 0:

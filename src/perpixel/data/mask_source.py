@@ -1,9 +1,11 @@
 """Where a sample's mask comes from: whatever can be named in a message and read as it is on disk."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
+
+import numpy as np
 
 from perpixel.core.image import RawMask, read_mask
 
@@ -38,3 +40,17 @@ class MaskFile:
 
     def __str__(self) -> str:
         return str(self.path)
+
+
+@dataclass(frozen=True)
+class InstanceIds:
+    """A mask of Cityscapes' instanceIds: of an object the id of its class times 1000 and its number, of all else the id."""
+
+    path: Path
+
+    def read(self) -> RawMask:
+        """The ids of the classes."""
+        raw = read_mask(self.path)
+        if raw.values.max() < 1000:
+            return raw
+        return replace(raw, values=np.where(raw.values >= 1000, raw.values // 1000, raw.values))

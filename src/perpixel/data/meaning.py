@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from perpixel.core.errors import UserError
-from perpixel.core.image import Array
+from perpixel.core.image import NO_NUMBER, Array
 from perpixel.data.facts import Facts, PairFacts, masks_of, total
 from perpixel.data.palettes import palette_conflict
 from perpixel.data.samples import Dataset
@@ -81,7 +81,7 @@ def show(value: Value) -> str:
     >>> show((128, 0, 64)), show(7)
     ('128-0-64', '7')
     """
-    return "-".join(str(v) for v in value) if isinstance(value, tuple) else str(value)
+    return "-".join(map(str, value)) if isinstance(value, tuple) else "nan" if value == NO_NUMBER else str(value)
 
 
 def looks_smoothed(tally: Tally, strange: Counter[Value]) -> bool:

@@ -11,7 +11,7 @@ def identity(dataset: Dataset) -> str:
     """SHA-256 of the names and file sizes of all images of a data set, wherever it lies and however it is divided."""
     samples = sorted({(s.name, s.image) for found in dataset.splits.values() for s in found}, key=str)
     lines = (f"{name} {image.stat().st_size if image.is_file() else 0}\n" for name, image in samples)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def default_split(dataset: Dataset, trained_on: Mapping[str, Any]) -> str:

@@ -8,10 +8,12 @@ from perpixel.core import IGNORE
 from perpixel.data.facts import Facts, MaskFacts, label_counts, split_pairs
 from perpixel.data.faults import Finding, Named, if_any, relative, same_image
 from perpixel.data.meaning import MANY_CLASSES, Meaning, is_jpeg_mask
+from perpixel.data.notes import two_codes
 from perpixel.data.palettes import palette_conflict
 from perpixel.data.samples import Dataset
 from perpixel.labels import Taxonomy
 
+_MIXED = "save all in one; training takes shares of the full scale (255, 65535, floats of 0 to 1) as the same, and refuses others"
 RARE = 0.001
 """A class with less than this share of all labelled pixels is called rare."""
 
@@ -94,10 +96,7 @@ def _number_objects(facts: Facts) -> bool:
 
 def _two_codes(facts: Facts, rel: Named) -> Iterator[Finding]:
     """Foreground is 1 in some masks and 255 in others, which would be taken for pixels to ignore."""
-    held = [(rel(p.sample.mask_path), set(p.mask.tally.pixels)) for _, p in split_pairs(facts) if p.mask is not None]
-    if any({1, 255} <= values for _, values in held):
-        return
-    files = [name for name, values in held if 255 in values]
+    files = two_codes((rel(p.sample.mask_path), p.mask) for _, p in split_pairs(facts) if p.mask is not None)
     fix = "if 255 is foreground in these masks, write 1 instead"
     yield from if_any("masks that hold 255 (ignored) and never 1, beside masks that hold 1 and never 255", files, fix)
 
@@ -111,18 +110,16 @@ def _images(facts: Facts, rel: Named) -> Iterator[Finding]:
     )
     strange = (f"{name}: {image.not_finite} values" for name, image in images if image.not_finite)
     yield from if_any(
-        "images with pixels that were not measured (NaN, infinite, no-data; the mean of the training images stands there)",
+        "images with pixels that were not measured (NaN, infinite, no-data)",
         strange,
-        "have the masks ignore those pixels",
+        "nothing, if that is right: the mean of the training images stands there, and what was measured in no channel is ignored",
     )
     types: dict[str, list[str]] = defaultdict(list)
     for name, image in images:
         types[image.dtype].append(name)
     usual = max(types, key=lambda t: len(types[t]), default="")
     mixed = (f"{name}: {t}" for t, names in types.items() if t != usual for name in names)
-    yield from if_any(
-        f"images of another number type than the usual {usual}", mixed, "their brightness may not compare"
-    )
+    yield from if_any(f"images of another number type than the usual {usual}", mixed, _MIXED)
     unsure = (
         f"{name}: orientation {p.image.orientation}"
         for name, p in pairs

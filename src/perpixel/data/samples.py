@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from perpixel.core.errors import UserError, nearest
+from perpixel.core.words import some_names
 from perpixel.data.mask_source import MaskSource
 from perpixel.data.window import Window
 from perpixel.labels import Taxonomy
@@ -45,7 +46,7 @@ class SplitList:
     lost: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """What a data folder holds.
 
@@ -74,7 +75,15 @@ class Dataset:
     hashed: bool = False
     unused: tuple[Sample, ...] = ()
     notes: tuple[str, ...] = ()
-    infer: Callable[[Sequence[Sample]], Taxonomy | None] = field(default=no_classes, compare=False, repr=False)
+    infer: Callable[[Sequence[Sample]], Taxonomy | None] = field(default=no_classes, compare=False)
+
+    def __repr__(self) -> str:
+        """Such as Dataset(CamVid, layout segnet, 367 train, 101 val, 233 test, 11 classes (sky, building, pole, ...))."""
+        counts = [f"{len(found)} {split}" for split, found in self.splits.items()] or ["no pair"]
+        names = self.classes.names if self.classes else ()
+        listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        classes = f"{len(names)} classes ({listed})" if names else "classes not named"
+        return f"Dataset({self.name or self.root.name}, layout {self.layout}, {', '.join(counts)}, {classes})"
 
     @cached_property
     def taxonomy(self) -> Taxonomy | None:
@@ -119,16 +128,6 @@ class Dataset:
         return self.splits[name]
 
 
-def some_names(names: Sequence[object], most: int = 4) -> str:
-    """The first few of some names, and how many more there are.
-
-    >>> some_names("abcdef")
-    'a, b, c, d and 2 more'
-    """
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(str(n) for n in names[:most]) + more
-
-
 def split_by_hash(samples: Sequence[Sample]) -> dict[str, tuple[Sample, ...]]:
     """train and val by a hash of each name, so that a sample keeps its split when others come or go.
 
@@ -136,7 +135,7 @@ def split_by_hash(samples: Sequence[Sample]) -> dict[str, tuple[Sample, ...]]:
     """
 
     def place(sample: Sample) -> float:
-        return int(hashlib.sha256(sample.name.encode()).hexdigest()[:8], 16) / 2**32
+        return int(hashlib.sha256(sample.name.encode("utf-8", "surrogateescape")).hexdigest()[:8], 16) / 2**32
 
     ordered = sorted(samples, key=place)
     cut = sum(place(s) < VAL_SHARE for s in ordered)

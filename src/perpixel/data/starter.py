@@ -4,12 +4,13 @@ from typing import Any
 
 import yaml
 
+from perpixel.core.image import NO_NUMBER
 from perpixel.data.check import Checked
 from perpixel.data.meaning import Meaning, show
 from perpixel.data.patterns import proposal
 from perpixel.data.samples import Dataset
 from perpixel.labels import Taxonomy
-from perpixel.labels.taxonomy import Colour, Value, default_colours, tell_apart
+from perpixel.labels.taxonomy import Colour, Value, default_colours, plain_value, tell_apart
 
 VOC_BORDER = (224, 224, 192)
 """Entry 255 of VOC's palette, which its masks have along the borders of objects."""
@@ -69,16 +70,19 @@ def _by_colour(meaning: Meaning, taxonomy: Taxonomy) -> dict[str, Any] | None:
 
 def _unnamed(meaning: Meaning) -> dict[str, Any]:
     values = sorted(meaning.values.pixels, key=lambda v: v if isinstance(v, tuple) else (v,))
-    ignore = [255] if 255 in values and all(isinstance(v, int) and (v < 64 or v == 255) for v in values) else []
+    ignore: list[Value] = (
+        [255] if 255 in values and all(isinstance(v, int) and (v < 64 or v == 255) for v in values) else []
+    )
+    ignore += [NO_NUMBER] if NO_NUMBER in values else []
     classes = [v for v in values if v not in ignore]
     colours = [_colour(v, meaning, c) for v, c in zip(classes, default_colours(len(classes)), strict=True)]
     colours = colours if tell_apart(colours) else list(default_colours(len(classes)))
     return {
         "classes": [
-            {"name": f"class {show(v)}", "colour": list(c), "values": [_plain(v)]}
+            {"name": f"class {show(v)}", "colour": list(c), "values": [plain_value(v)]}
             for v, c in zip(classes, colours, strict=True)
         ],
-        "ignore": ignore,
+        "ignore": [plain_value(v) for v in ignore],
     }
 
 
@@ -89,10 +93,6 @@ def _colour(value: Value, meaning: Meaning, default: Colour) -> Colour:
         return default
     r, g, b = meaning.palette[value]
     return (int(r), int(g), int(b))
-
-
-def _plain(value: Value) -> int | list[int]:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _flow(item: Any) -> str:

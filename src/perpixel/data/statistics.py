@@ -14,8 +14,9 @@ from perpixel.core import Size
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array
 from perpixel.core.reporter import Reporter
-from perpixel.data.facts import PairFacts, label_counts
-from perpixel.data.loader import read_labels, size_mismatch
+from perpixel.data.facts import PairFacts, label_counts, usual_channels
+from perpixel.data.notes import image_notes, mask_notes, overlap_notes
+from perpixel.data.pairs import read_labels, size_mismatch
 from perpixel.data.palettes import palette_conflict
 from perpixel.data.samples import Dataset, Sample
 from perpixel.data.speaking import taxonomy_of
@@ -41,8 +42,8 @@ class ClassCounts:
 @dataclass(frozen=True)
 class ImageStatistics:
     """Channels and their mean and standard deviation (in [0, 1] for 8- and 16-bit images, as stored for floats),
-    the median (H, W) of those measured, their number type ("" where there are several) and the least and greatest value as
-    stored."""
+    the median (H, W) of those measured, the number type that most of them have and the least and greatest value as stored in
+    these. Only images of that type count for mean and deviation."""
 
     channels: int
     mean: tuple[float, ...]
@@ -113,18 +114,12 @@ def survey_training(dataset: Dataset, train: str, val: str, report: Reporter | N
     counts = count_classes(facts[train], taxonomy)
     _refuse_nothing_to_learn(counts, taxonomy, dataset)
     notes = [] if conflict is None or taxonomy.uses_colours else [f"{conflict}; the values count, not the colours"]
-    notes += alpha_notes(facts[train])
+    notes += image_notes(facts[train])
+    notes += overlap_notes(samples, dataset.samples(val)) if val != train else []
+    notes += mask_notes([p for pairs in facts.values() for p in pairs]) if taxonomy.values == ((0,), (1,)) else []
+    if counts.labelled < counts.total:
+        notes.append(f"{1 - counts.labelled / counts.total:.2%} of the training masks' pixels are ignored")
     return SurveyFacts(taxonomy, counts, measure_images(facts[train]), tuple(notes))
-
-
-def alpha_notes(pairs: Sequence[PairFacts]) -> list[str]:
-    """What became of a last band that is tagged as alpha, where there is one: a line, or none."""
-    found = Counter(p.image.alpha for p in pairs if p.image is not None and p.image.alpha)
-    did = {"kept": "is kept, as its values are no transparency", "dropped": "is dropped"}
-    return [
-        f"the last band of {n} image{'s' if n > 1 else ''} is tagged as alpha, and {did[what]}"
-        for what, n in found.items()
-    ]
 
 
 def infer_taxonomy(samples: Sequence[Sample]) -> Taxonomy:
@@ -159,18 +154,17 @@ def count_classes(pairs: Sequence[PairFacts], taxonomy: Taxonomy) -> ClassCounts
 def measure_images(pairs: Sequence[PairFacts]) -> ImageStatistics:
     """Channels, mean, standard deviation and median size of those images that were looked at."""
     images = [p.image for p in pairs if p.image is not None]
-    channels = Counter(i.channels for i in images).most_common(1)[0][0]
-    found = [i.moments for i in images if i.channels == channels]
+    channels = usual_channels(images)
+    dtype = Counter(i.dtype for i in images if i.channels == channels).most_common(1)[0][0]
+    found = [i.moments for i in images if i.channels == channels and i.dtype == dtype]
     share = np.array([m.share for m in found])
     weights = share / np.maximum(share.sum(0), 1e-12)
     mean = (weights * [m.mean for m in found]).sum(0)
     std = np.sqrt(np.maximum((weights * [m.square for m in found]).sum(0) - mean**2, 0))
     std = np.where(std > 1e-6, std, 1.0)  # a constant channel stays as it is instead of being divided by nothing
     height, width = np.median([i.moments.size for i in images], axis=0)
-    types = {i.dtype for i in images}
     bounds = [m.bounds for m in found if m.size != (0, 0)] or [(0.0, 0.0)]
     extent = (min(low for low, _ in bounds), max(high for _, high in bounds))
-    dtype = types.pop() if len(types) == 1 else ""
     return ImageStatistics(channels, _rounded(mean), _rounded(std), (int(height), int(width)), dtype, extent)
 
 

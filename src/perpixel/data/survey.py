@@ -99,6 +99,8 @@ def _image_facts(sample: Sample, raster: Raster) -> ImageFacts:
         not_finite=0 if raster.valid is None else int((~raster.valid).sum()),
         orientation=_orientation(sample.image),
         alpha=raster.alpha,
+        choices=raster.choices,
+        more=raster.more,
         moments=_moments(part, None if raster.valid is None else cut(raster.valid, sample.window)),
     )
 
@@ -107,7 +109,7 @@ def _mask_facts(sample: Sample, path: Path, mask: RawMask) -> MaskFacts:
     part = cut(mask.values, sample.window)
     size = (mask.values.shape[0], mask.values.shape[1])
     counted = tally(RawMask(part, mask.palette))
-    return MaskFacts(size, counted, _digest(part), part.ndim == 3, mask.palette, _orientation(path))
+    return MaskFacts(size, counted, _digest(part), part.ndim == 3, mask.palette, _orientation(path), mask.more)
 
 
 def _moments(image: Array, valid: Array | None) -> Moments:

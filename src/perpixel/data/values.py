@@ -10,7 +10,7 @@ from perpixel.core import IGNORE
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array, RawMask
 from perpixel.labels import Taxonomy
-from perpixel.labels.taxonomy import Colour, Value, tell_apart
+from perpixel.labels.taxonomy import Colour, Value, plain_value, tell_apart
 
 KEPT_VALUES = 1024
 """A mask with more values than this (a photo, a soft mask) has only its most frequent ones listed."""
@@ -66,7 +66,8 @@ def taxonomy_of_values(values: Iterable[Value], palette: Array | None, where: st
     plain = {v for v in found if isinstance(v, int)} - {IGNORE}
     k = len(plain)
     if plain != set(range(k)) or len(plain) < len(found - {IGNORE}) or k < 2:
-        shown = ", ".join(str(v) for v in sorted(found, key=str)[:6]) + (", ..." if len(found) > 6 else "")
+        some = [v if isinstance(v, tuple) else plain_value(v) for v in sorted(found, key=str)]
+        shown = ", ".join(map(str, some[:6])) + (", ..." if len(some) > 6 else "")
         raise UserError(
             f"{where}: the masks hold the values {shown}, which do not say what the classes are; "
             "write a dataset.yaml that names them (perpixel check DATA --write makes a starter)"

@@ -9,7 +9,7 @@ import numpy as np
 
 from perpixel.core.errors import UserError, nearest
 from perpixel.core.image import Array, read_mask
-from perpixel.data.loader import read_pair
+from perpixel.data.pairs import read_pair
 from perpixel.data.samples import Sample
 from perpixel.detection.boxes import (
     LEAST_PIXELS,
@@ -74,12 +74,14 @@ def object_classes(taxonomy: Taxonomy, wanted: Sequence[str] | None) -> tuple[st
     return tuple(wanted)
 
 
-def read_objects(sample: Sample, taxonomy: Taxonomy, rule: ObjectRule) -> tuple[Array, Objects]:
-    """The image (H, W, C) of a sample, and its objects in the image's own pixels.
+def read_objects(
+    sample: Sample, taxonomy: Taxonomy, rule: ObjectRule, mean: Sequence[float] = (), channels: int | None = None
+) -> tuple[Array, Objects]:
+    """The image (H, W, C) of a sample, and its objects in the image's own pixels; `mean` and `channels` as for `read_pair`.
 
     Raises `UserError` where a file cannot be read, and where there is no mask of instances.
     """
-    image, labels = read_pair(sample, taxonomy)
+    image, labels = read_pair(sample, taxonomy, mean, channels)
     return image, objects_of(sample, labels, taxonomy, rule)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast, get_args
 
 import numpy as np
 import torch
@@ -115,12 +115,17 @@ def doubling(most: int) -> list[int]:
     return [0, *(2**n for n in range(most.bit_length()) if 2**n < most)]
 
 
+def check_fill(fill: str) -> Fill:
+    """Raises UserError for what is no way to replace context."""
+    if fill not in get_args(Fill):
+        raise UserError(f'context is replaced by "mean" or "blur"; got "{fill}"')
+    return cast(Fill, fill)
+
+
 def filled(image: Tensor, fill: str) -> Tensor:
     """What replaces an image (1, C, H, W)."""
-    if fill == "mean":
+    if check_fill(fill) == "mean":
         return torch.zeros_like(image)
-    if fill != "blur":
-        raise UserError(f'context is replaced by "mean" or "blur"; got "{fill}"')
     sigma = max(1.0, min(image.shape[-2:]) / 16)
     reach = min(2 * round(3 * sigma) + 1, 2 * min(image.shape[-2:]) - 1)
     return F.gaussian_blur(image, [reach | 1, reach | 1], [sigma, sigma])

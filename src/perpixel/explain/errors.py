@@ -18,7 +18,7 @@ from perpixel.core import IGNORE
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array
 from perpixel.core.reporter import Reporter, Silent
-from perpixel.data.loader import read_labels, read_pair
+from perpixel.data.pairs import read_labels
 from perpixel.data.samples import Sample
 from perpixel.explain.worst import WorstRegions
 from perpixel.infer import Prediction, Predictor
@@ -195,6 +195,6 @@ def answers(
         require_same_classes(predictor.taxonomy, taxonomy)
     for done, sample in enumerate(samples):
         report.step(done, len(samples))
-        image, truth = read_pair(sample, taxonomy, predictors[0].preprocessing.mean_of_bands)
+        image, truth = predictors[0].preprocessing.read_pair(sample, taxonomy)
         yield sample, image, truth, [p.predict(image, probabilities=True) for p in predictors]
     report.step(len(samples), len(samples))

@@ -36,12 +36,18 @@ def plain(axes: Axes, x: str, y: str) -> Axes:
     return axes
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Writes a PNG whole or not at all."""
+def png(figure: Figure) -> bytes:
+    """A figure as a PNG, without a version in it."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a PNG whole or not at all."""
+    content = png(figure)
     with atomic_write(path) as aside:
-        aside.write_bytes(buffer.getvalue())
+        aside.write_bytes(content)
 
 
 def draw_fields(found: Sequence[LayerFields], image: tuple[int, int]) -> Figure:

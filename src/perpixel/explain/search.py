@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from perpixel.analyze.effective import fixed, pixel_of
 from perpixel.analyze.fields import Field
 from perpixel.analyze.maps import Maps, map_shapes
-from perpixel.core.image import read_image
 from perpixel.core.reporter import Reporter, Silent
 from perpixel.data.samples import Sample
 from perpixel.infer import Predictor
@@ -45,7 +44,9 @@ class Inputs(Sequence[Tensor]):
 
     def __getitem__(self, index: int) -> Tensor:  # type: ignore[override]
         file = self.samples[index].image
-        return self.predictor.preprocessing(read_image(file), str(file)).to(self.predictor.device)
+        return self.predictor.preprocessing(self.predictor.preprocessing.read(file), str(file)).to(
+            self.predictor.device
+        )
 
 
 def draw_units(model: nn.Module, image: Tensor, layers: Iterable[str], units: int, seed: int = 0) -> list[Unit]:

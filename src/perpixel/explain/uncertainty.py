@@ -19,7 +19,6 @@ from perpixel.core import IGNORE
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array
 from perpixel.core.reporter import Reporter, Silent
-from perpixel.data.loader import read_pair
 from perpixel.data.samples import Sample
 from perpixel.infer import Predictor
 from perpixel.infer.monte_carlo import RunningMoments
@@ -73,7 +72,7 @@ def study_uncertainty(
     study, report = UncertaintyStudy(), report or Silent()
     for done, sample in enumerate(samples):
         report.step(done, len(samples))
-        image, truth = read_pair(sample, taxonomy)
+        image, truth = predictor.preprocessing.read_pair(sample, taxonomy)
         plain = predictor.predict(image, probabilities=True)
         maps = {"confidence": (1 - plain.probabilities.max(axis=0)).clip(0, 1)}
         try:

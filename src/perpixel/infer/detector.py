@@ -12,12 +12,12 @@ from torch import nn
 from perpixel.bundle import BundleInfo, Detector, Preprocessing, load_bundle
 from perpixel.core import Size
 from perpixel.core.errors import UserError
-from perpixel.core.files import atomic_write
 from perpixel.core.image import Array
 from perpixel.detection import Detections, Objects, choose
 from perpixel.detection.annotations import to_coco
 from perpixel.detection.truth import ObjectRule
 from perpixel.infer.images import ImageLike, as_array, display_image
+from perpixel.infer.prediction import notebook_png, save_picture
 from perpixel.infer.predictor import pick_device
 from perpixel.labels import Taxonomy
 
@@ -42,7 +42,7 @@ def load_detector(path_or_name: str | Path, device: str = "auto") -> "BoxPredict
     return BoxPredictor(model, info.preprocessing, info.classes, info.detection, device, info)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Boxes:
     """What a detector says of one image: `found` in the image's own pixels, and the image (H, W, 3) uint8 for pictures."""
 
@@ -50,6 +50,15 @@ class Boxes:
     names: tuple[str, ...]
     colours: tuple[Colour, ...]
     image: Array
+
+    def __repr__(self) -> str:
+        """Such as Boxes(48x64, cell 12, dust 1): those of score 0.5 and more."""
+        objects = ", ".join(f"{name} {n}" for name, n in self.summary()["objects"].items()) or "nothing"
+        return f"Boxes({self.size[0]}x{self.size[1]}, {objects})"
+
+    def _repr_png_(self) -> bytes:
+        """The picture, for a notebook."""
+        return notebook_png(self.picture())
 
     @property
     def size(self) -> Size:
@@ -73,8 +82,7 @@ class Boxes:
         """Writes `stem_boxes.jpg`, whole or not at all; the name written is returned."""
         folder, name = Path(folder), f"{stem}_boxes.jpg"
         folder.mkdir(parents=True, exist_ok=True)
-        with atomic_write(folder / name) as aside:
-            self.picture().save(aside, quality=92)
+        save_picture(self.picture(), folder / name, quality=92)
         return {"picture": name}
 
 
@@ -105,6 +113,13 @@ class BoxPredictor:
         self.names = detection.classes
         self.colours = tuple(taxonomy.colours[taxonomy.names.index(name)] for name in self.names)
 
+    def __repr__(self) -> str:
+        """Such as BoxPredictor(rfcn, 2 classes of objects (cell, dust), 3 channels, cpu)."""
+        network, k = self.info.network if self.info else type(self.model).__name__, len(self.names)
+        listed = ", ".join(self.names[:4]) + (", ..." if k > 4 else "")
+        channels = self.preprocessing.channels
+        return f"BoxPredictor({network}, {k} classes of objects ({listed}), {channels} channels, {self.device})"
+
     @property
     def rule(self) -> ObjectRule:
         """Which objects masks show, as in training."""
@@ -117,7 +132,7 @@ class BoxPredictor:
         Raises:
             UserError: the file cannot be read, or its channels do not fit the model.
         """
-        array = as_array(image)
+        array = as_array(image, self.preprocessing.channels, self.preprocessing.mean_of_bands)
         found = self.find(array, str(image) if isinstance(image, str | Path) else "image")
         return Boxes(found, self.names, self.colours, display_image(array))
 

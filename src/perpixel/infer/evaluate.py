@@ -1,7 +1,7 @@
 """Measures a predictor on a split: whole images at their own size, one pass for all metrics."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,15 @@ from perpixel.core import IGNORE
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array
 from perpixel.core.reporter import Reporter, Silent
-from perpixel.data.loader import read_pair
+from perpixel.data.notes import together
+from perpixel.data.pairs import read_noted
 from perpixel.data.samples import Dataset, Sample
 from perpixel.infer.pieces import Piece
 from perpixel.infer.predictor import Predictor, Question
 from perpixel.labels import Taxonomy
 from perpixel.metrics import METRICS, ConfusionMatrix, Evaluation, image_mean_iou
+
+NAME_THEM = "name them in a dataset.yaml (perpixel check DATA --write)"
 
 
 @dataclass(frozen=True)
@@ -27,14 +30,22 @@ class ImageScore:
     image_mean_iou: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluated:
-    """What `evaluate` found: the streaming evaluation with its counts, every image's own score, and the share of the pixels
-    that counted for nothing because their mask value is ignored."""
+    """What `evaluate` found: the streaming evaluation with its counts, every image's own score, the share of the pixels
+    that counted for nothing because their mask value is ignored, and a line for each thing of images that was not taken as it is
+    stored."""
 
     evaluation: Evaluation
     images: tuple[ImageScore, ...]
     ignored_share: float = 0.0
+    notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Such as Evaluated(mIoU 0.7671 over 11 of 11 classes, 233 images)."""
+        found = self.evaluation.confusion
+        over = f"{found.num_present} of {found.num_classes} classes"
+        return f"Evaluated(mIoU {found.mean_iou:.4f} over {over}, {len(self.images)} images)"
 
     @property
     def results(self) -> dict[str, Any]:
@@ -84,15 +95,21 @@ def evaluate(
     taxonomy = taxonomy or predictor.taxonomy
     require_same_classes(predictor.taxonomy, taxonomy)
     evaluation, scores = Evaluation(taxonomy.num_classes, tuple(metrics)), []
-    report, ignored, pixels = report or Silent(), 0, 0
+    report, ignored, pixels, takes = report or Silent(), 0, 0, predictor.preprocessing
+    notes: dict[str, list[str]] = {}
     for done, sample in enumerate(samples):
         report.step(done, len(samples))
-        image, labels = read_pair(sample, taxonomy, predictor.preprocessing.mean_of_bands)
+        read = read_noted(sample, taxonomy, takes.mean_of_bands, takes.channels)
+        if read.order and not named:
+            raise UserError(f"{sample.mask_path}: {read.order}; {NAME_THEM}")
+        for note in read.notes:
+            notes.setdefault(note, []).append(sample.name)
+        image, labels = read.image, read.labels
         prediction = _measured(predictor, Question(image, str(sample.image), flip), labels, evaluation)
         scores.append(ImageScore(sample, image_mean_iou(prediction, labels, taxonomy.num_classes)))
         ignored, pixels = ignored + int(np.count_nonzero(labels == IGNORE)), pixels + labels.size
     report.step(len(samples), len(samples))
-    found = Evaluated(evaluation, tuple(scores), ignored / pixels if pixels else 0.0)
+    found = Evaluated(evaluation, tuple(scores), ignored / pixels if pixels else 0.0, together(notes))
     if not named:
         _refuse_other_values(taxonomy, evaluation.confusion, found.ignored_share)
     return found
@@ -111,12 +128,13 @@ def _measured(predictor: Predictor, question: Question, labels: Array, evaluatio
     return prediction
 
 
-def _refuse_others(samples: Iterable[Any]) -> None:
-    """Raises UserError where images were given instead of samples with masks."""
-    wrong = next((s for s in samples if not isinstance(s, Sample)), None)
-    if wrong is not None:
+def _refuse_others(samples: Any) -> None:
+    """Raises UserError where images, or the name of a folder, were given instead of samples with masks."""
+    listed = samples if isinstance(samples, Sequence) else [samples]
+    wrong = [type(s).__name__ for s in listed if not isinstance(s, Sample)]
+    if wrong:
         raise UserError(
-            f"expected samples with masks, got {type(wrong).__name__}; give open_dataset(DATA), or a split of it: "
+            f"expected samples with masks, got {wrong[0]}; give open_dataset(DATA), or a split of it: "
             'open_dataset(DATA).split("val")'
         )
 
@@ -130,7 +148,7 @@ def _refuse_other_values(taxonomy: Taxonomy, confusion: ConfusionMatrix, ignored
     if len(seen) == 1 and taxonomy.num_classes > 1 and ignored_share > 0:
         raise UserError(
             f'of the model\'s {taxonomy.num_classes} classes only "{seen[0]}" is in these masks, and {ignored_share:.1%} of '
-            "their pixels are ignored; if their values mean classes, name them in a dataset.yaml (perpixel check DATA --write)"
+            f"their pixels are ignored; if their values mean classes, {NAME_THEM}"
         )
 
 

@@ -76,7 +76,8 @@ def evaluate_boxes(
     evaluation, images = DetectionEvaluation(predictor.names, predictor.detection.most), []
     for done, sample in enumerate(samples):
         report.step(done, len(samples))
-        image, truth = read_objects(sample, taxonomy, predictor.rule)
+        takes = predictor.preprocessing
+        image, truth = read_objects(sample, taxonomy, predictor.rule, takes.mean_of_bands, takes.channels)
         found = predictor.find(image, str(sample.image))
         evaluation.update(truth, found, (image.shape[0], image.shape[1]))
         images.append(_scored(sample, truth, found))

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from perpixel.core.errors import UserError, is_out_of_memory
 from perpixel.core.georeference import read_georeference
-from perpixel.core.image import Array
-from perpixel.infer.images import as_array
+from perpixel.core.image import Array, read_raster
+from perpixel.data.notes import raster_notes
 from perpixel.infer.prediction import Prediction
 from perpixel.infer.predictor import Predictor
 
@@ -49,25 +49,26 @@ def predict_files(
 
     takes = predictor.preprocessing
 
-    def read(job: Job) -> Array:
-        return as_array(job.image, takes.channels, takes.mean_of_bands)
+    def read(job: Job) -> tuple[Array, list[str]]:
+        raster = read_raster(job.image, takes.channels)
+        return raster.filled(takes.mean_of_bands), raster_notes(raster, takes.channels)
 
-    def predict(job: Job, image: Future[Any]) -> Prediction:
-        return predictor.predict(
-            image.result(), flip, samples=samples, probabilities=probabilities, name=str(job.image)
-        )
+    def predict(job: Job, image: Array) -> Prediction:
+        return predictor.predict(image, flip, samples=samples, probabilities=probabilities, name=str(job.image))
 
-    def save(job: Job, prediction: Prediction) -> dict[str, Any]:
+    def save(job: Job, prediction: Prediction, notes: list[str]) -> dict[str, Any]:
         place = read_georeference(job.image)
         files = prediction.save(job.folder, job.stem, probabilities, place)
-        return {**prediction.summary(), **({"crs": place.crs} if place else {}), "files": files}
+        said = {"notes": notes} if notes else {}
+        return {**prediction.summary(), **({"crs": place.crs} if place else {}), **said, "files": files}
 
     behind: tuple[Job, Future[dict[str, Any]] | str] | None = None
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         for job, image in _ahead(reader, read, jobs):
             now: tuple[Job, Future[dict[str, Any]] | str]
             try:
-                now = job, writer.submit(save, job, predict(job, image))
+                array, notes = image.result()
+                now = job, writer.submit(save, job, predict(job, array), notes)
             except (UserError, MemoryError, RuntimeError) as error:
                 now = job, _reason(error, job.image)
             if behind:

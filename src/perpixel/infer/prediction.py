@@ -16,6 +16,7 @@ from perpixel.core.errors import UserError
 from perpixel.core.files import LONGEST_NAME, atomic_write, write_text
 from perpixel.core.georeference import Georeference, write_labels
 from perpixel.core.image import Array
+from perpixel.core.words import some_names
 from perpixel.labels import Taxonomy
 
 NOTEBOOK_SIDE = 1024
@@ -94,15 +95,11 @@ class Prediction:
         """Such as Prediction(360x480, road 41%, sky 20%, car 12% and 5 more)."""
         summary = self.summary()
         shares = [f"{name} {share:.0%}" for name, share in summary["share"].items()]
-        more = f" and {len(shares) - 3} more" if len(shares) > 3 else ""
-        return f"Prediction({summary['height']}x{summary['width']}, {', '.join(shares[:3])}{more})"
+        return f"Prediction({summary['height']}x{summary['width']}, {some_names(shares, 3)})"
 
     def _repr_png_(self) -> bytes:
         """The overlay, for a notebook."""
-        picture, file = self.overlay(), io.BytesIO()
-        picture.thumbnail((NOTEBOOK_SIDE, NOTEBOOK_SIDE))
-        picture.save(file, "PNG")
-        return file.getvalue()
+        return notebook_png(self.overlay())
 
     def save(
         self, folder: str | Path, stem: str, probabilities: bool = False, place: Georeference | None = None
@@ -126,11 +123,11 @@ class Prediction:
         folder.mkdir(parents=True, exist_ok=True)
         indexed = Image.fromarray(self.labels)
         indexed.putpalette(self.taxonomy.palette.ravel().tolist())
-        _save_picture(indexed, folder / files["labels"])
-        _save_picture(self.overlay(), folder / files["overlay"], quality=92)
+        save_picture(indexed, folder / files["labels"])
+        save_picture(self.overlay(), folder / files["overlay"], quality=92)
         if self.mean_variance is not None:
             grey = Image.fromarray((510 * np.sqrt(self.mean_variance)).astype(np.uint8))
-            _save_picture(grey, folder / files["uncertainty"])
+            save_picture(grey, folder / files["uncertainty"])
         if probabilities:
             with atomic_write(folder / files["probabilities"]) as aside, open(aside, "wb") as file:
                 np.save(file, self.probabilities.astype(np.float16))
@@ -140,13 +137,21 @@ class Prediction:
         return files
 
 
+def notebook_png(picture: Image.Image) -> bytes:
+    """A picture as PNG, made smaller where it is larger than a notebook shows."""
+    picture, file = picture.copy(), io.BytesIO()
+    picture.thumbnail((NOTEBOOK_SIDE, NOTEBOOK_SIDE))
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
 def _refuse_long(names: Iterable[str]) -> None:
     length = max(len(os.fsencode(name)) for name in names)
     if length > LONGEST_NAME:
         raise UserError(f"the name of a result would have {length} bytes, {LONGEST_NAME} at most; rename the image")
 
 
-def _save_picture(picture: Image.Image, file: Path, **how: Any) -> None:
+def save_picture(picture: Image.Image, file: Path, **how: Any) -> None:
     """Encoded in memory first, where a full disk cannot be mistaken for a fault of the encoder."""
     encoded = io.BytesIO()
     picture.save(encoded, "JPEG" if file.suffix == ".jpg" else "PNG", **how)

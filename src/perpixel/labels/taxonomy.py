@@ -12,7 +12,7 @@ import numpy as np
 
 from perpixel.core import IGNORE
 from perpixel.core.errors import UserError, nearest
-from perpixel.core.image import Array, RawMask
+from perpixel.core.image import NO_NUMBER, Array, RawMask
 
 Colour = tuple[int, int, int]
 Value = int | Colour
@@ -50,7 +50,7 @@ class Taxonomy:
         names: K class names, K from 1 to 254.
         colours: K colours (r, g, b), each 0 to 255, for pictures.
         values: for every class the mask values that mean it, integers or colours (r, g, b).
-        ignore: mask values that mean "do not count this pixel".
+        ignore: mask values that mean "do not count this pixel"; `NO_NUMBER` is NaN, "nan" in files.
 
     Raises:
         UserError: a name or a value is given twice, or the lengths differ.
@@ -129,7 +129,7 @@ class Taxonomy:
         low, high = self._lowest, self._lowest + len(self._table)
         if keys.size and (keys.min() < low or keys.max() >= high):
             raise self._unknown(int(keys.min() if keys.min() < low else keys.max()), where)
-        labels = self._table[keys - low if low else keys]
+        labels = self._table[keys.astype(np.int64) - low if low else keys]  # bytes have no room for a negative value
         if (labels == _UNKNOWN).any():
             raise self._unknown(int(keys[labels == _UNKNOWN][0]), where)
         return labels
@@ -162,7 +162,7 @@ class Taxonomy:
             {"name": n, "colour": list(c), "values": [v if isinstance(v, int) else list(v) for v in vs]}
             for n, c, vs in zip(self.names, self.colours, self.values, strict=True)
         ]
-        return {"classes": classes, "ignore": [v if isinstance(v, int) else list(v) for v in self.ignore]}
+        return {"classes": classes, "ignore": [plain_value(v) for v in self.ignore]}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Taxonomy":
@@ -220,11 +220,20 @@ class Taxonomy:
 
     def _unknown(self, key: int, where: str) -> UserError:
         value: Value = (key >> 16, key >> 8 & 255, key & 255) if self.uses_colours else key
-        shown = list(value) if isinstance(value, tuple) else value
+        shown = plain_value(value)
         return UserError(
             f"{where}: mask value {shown} belongs to none of the {self.num_classes} classes; "
             f'add it to a class or to "ignore" in dataset.yaml (perpixel check writes a starter)'
         )
+
+
+def plain_value(value: Value) -> int | list[int] | str:
+    """A value as files and messages have it.
+
+    >>> plain_value(7), plain_value((1, 2, 3)), plain_value(NO_NUMBER)
+    (7, [1, 2, 3], 'nan')
+    """
+    return list(value) if isinstance(value, tuple) else "nan" if value == NO_NUMBER else value
 
 
 def _pack(colours: Array) -> Array:
@@ -257,6 +266,9 @@ def _colour(value: Any, name: str) -> Colour:
 
 def _values(value: Any, name: str) -> tuple[Value, ...]:
     items = value if isinstance(value, list | tuple) else [value]
-    if not items or not all((isinstance(v, int) and abs(v) < 2**24) or isinstance(v, list | tuple) for v in items):
+    items = [NO_NUMBER if name == "ignore" and str(v).lower() == "nan" else v for v in items]
+    if not items or not all(
+        (isinstance(v, int) and (abs(v) < 2**24 or v == NO_NUMBER)) or isinstance(v, list | tuple) for v in items
+    ):
         raise UserError(f"the mask values of {name!r} must be integers or colours [r, g, b], got {value!r}")
     return tuple(v if isinstance(v, int) else _colour(v, name) for v in items)

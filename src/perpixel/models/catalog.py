@@ -1,7 +1,7 @@
 """Every network by name."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
@@ -50,6 +50,16 @@ def build(name: str, num_classes: int, in_channels: int = 3, **options: Any) -> 
         if count < 1:
             raise UserError(f"{what} must be 1 or more; got {count}")
     return MODELS[name](num_classes=num_classes, in_channels=in_channels, **options)
+
+
+def without_download(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a network whose weights come from elsewhere: `pretrained` must not fetch what is replaced at once.
+
+    >>> without_download({"encoder": "resnet18", "pretrained": True})
+    {'encoder': 'resnet18', 'pretrained': False}
+    """
+    inner = {k: without_download(v) if isinstance(v, Mapping) else v for k, v in options.items()}  # network_options
+    return {**inner, "pretrained": False} if "pretrained" in options else inner
 
 
 def model_options(name: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 import perpixel
 from perpixel.core.errors import UserError
 from perpixel.core.files import write_text
+from perpixel.core.reporter import Reporter
 from perpixel.data.folders import open_dataset
 from perpixel.detection.truth import read_objects
 from perpixel.infer.detector import BoxPredictor, draw_truth, load_detector
@@ -26,7 +27,9 @@ PICTURED = 6
 CURVES = (("training loss", "loss"), ("learning rate", "lr"), ("val AP", "val_ap"), ("val AP50", "val_ap50"))
 
 
-def write_boxes_report(run: RunFolder, data: str | None = None, split: str = "val") -> Path:
+def write_boxes_report(
+    run: RunFolder, data: str | None = None, split: str = "val", report: Reporter | None = None
+) -> Path:
     """Measures a detector and writes RUN/report.html; arguments and errors are those of `write_report`."""
     context: dict[str, Any] = {
         "note": "",
@@ -35,7 +38,7 @@ def write_boxes_report(run: RunFolder, data: str | None = None, split: str = "va
         "images": [],
     }
     try:
-        context |= _measured(run, data, split)
+        context |= _measured(run, data, split, report)
     except UserError as error:
         if data is not None:
             raise
@@ -57,14 +60,14 @@ def write_boxes_report(run: RunFolder, data: str | None = None, split: str = "va
     return run.path / "report.html"
 
 
-def _measured(run: RunFolder, data: str | None, split: str) -> dict[str, Any]:
+def _measured(run: RunFolder, data: str | None, split: str, report: Reporter | None) -> dict[str, Any]:
     if run.info is None:
         raise UserError(f"{run.best}: no model was kept yet; the run was stopped before its first evaluation")
     dataset = open_dataset(data or run.recipe.data.path)
     if split == "val" and split not in dataset.splits and data is None:
         split = run.recipe.data.val_split
     samples, predictor = dataset.split(split), load_detector(run.best)
-    measured = evaluate_boxes(predictor, samples, dataset.classes)
+    measured = evaluate_boxes(predictor, samples, dataset.classes, report)
     results = {**measured.results, "split": split, "images": len(samples)}
     taxonomy = dataset.classes or predictor.taxonomy
     return {"results": results, "pr": _pr(predictor, measured), "images": _images(predictor, measured, taxonomy)}
@@ -91,7 +94,8 @@ def _images(predictor: BoxPredictor, measured: EvaluatedBoxes, taxonomy: Taxonom
     """The images that did worst, with the true and the found boxes."""
     shots = []
     for one in measured.worst(PICTURED):
-        image, truth = read_objects(one.sample, taxonomy, predictor.rule)
+        takes = predictor.preprocessing
+        image, truth = read_objects(one.sample, taxonomy, predictor.rule, takes.mean_of_bands, takes.channels)
         found = predictor.predict(image)
         pictures = {
             "truth": draw_truth(display_image(image), truth, predictor.colours),

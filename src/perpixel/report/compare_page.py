@@ -9,7 +9,6 @@ import numpy as np
 
 from perpixel.core import IGNORE
 from perpixel.core.image import Array
-from perpixel.data.loader import read_pair
 from perpixel.data.samples import Sample
 from perpixel.explain.compare import LOWER_IS_BETTER, Comparison
 from perpixel.infer import Predictor
@@ -86,7 +85,7 @@ def _bar(figure: Mapping[str, Any], scale: float) -> dict[str, float] | None:
 
 def _panels(sample: Sample, comparison: Comparison, predictors: tuple[Predictor, Predictor]) -> list[dict[str, Any]]:
     taxonomy = comparison.first.taxonomy
-    image, truth = read_pair(sample, taxonomy)
+    image, truth = predictors[0].preprocessing.read_pair(sample, taxonomy)
     first, second = (p.predict(image) for p in predictors)
     pictures = {
         "image": first.image,

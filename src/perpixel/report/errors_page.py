@@ -1,5 +1,6 @@
 """`write_errors_page`: the kinds of errors of a model on a set, its worst regions, and what its figures are worth."""
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,11 @@ import numpy as np
 from matplotlib import colormaps
 
 from perpixel.core.image import Array
-from perpixel.data.loader import read_pair
 from perpixel.data.samples import Sample
+from perpixel.explain.class_context import ContextStudy
+from perpixel.explain.context_plot import draw_context
 from perpixel.explain.errors import ErrorStudy
+from perpixel.explain.plots import png
 from perpixel.explain.uncertainty import UncertaintyStudy
 from perpixel.explain.worst import WrongRegion
 from perpixel.infer import Prediction, Predictor
@@ -56,6 +59,7 @@ def write_errors_page(
     results: Mapping[str, Any],
     predictor: Predictor,
     doubts: UncertaintyStudy | None = None,
+    around: ContextStudy | None = None,
 ) -> Path:
     """Writes one self-contained HTML page.
 
@@ -66,9 +70,21 @@ def write_errors_page(
         results: of `error_results` for it.
         predictor: is asked again for the images of the worst regions.
         doubts: where the model is unsure; None leaves it out.
+        around: how much context the classes use; None leaves it out.
     """
-    context = {"about": about, "doubts": _doubts(doubts), **errors_context(study, results, predictor)}
+    context = {
+        "about": about,
+        "doubts": _doubts(doubts),
+        "around": _context(around),
+        **errors_context(study, results, predictor),
+    }
     return write_page(path, "errors.html.j2", context)
+
+
+def _context(study: ContextStudy | None) -> str | None:
+    """The plot as a PNG in a URI."""
+    figure = draw_context(study) if study else None
+    return None if figure is None else f"data:image/png;base64,{base64.b64encode(png(figure)).decode()}"
 
 
 def _doubts(study: UncertaintyStudy | None) -> list[dict[str, Any]]:
@@ -166,6 +182,6 @@ def _asked(
     sample: Sample, study: ErrorStudy, predictor: Predictor, asked: dict[str, tuple[Array, Prediction]]
 ) -> tuple[Array, Prediction]:
     if sample.name not in asked:
-        image, truth = read_pair(sample, study.taxonomy)
+        image, truth = predictor.preprocessing.read_pair(sample, study.taxonomy)
         asked[sample.name] = truth, predictor.predict(image)
     return asked[sample.name]

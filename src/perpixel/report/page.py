@@ -13,7 +13,6 @@ from perpixel.core.errors import UserError
 from perpixel.core.networks import is_detector
 from perpixel.core.reporter import Reporter
 from perpixel.data.folders import open_dataset
-from perpixel.data.loader import read_pair
 from perpixel.data.samples import Dataset, Sample
 from perpixel.explain.error_results import error_results
 from perpixel.explain.errors import study_errors
@@ -77,7 +76,7 @@ def write_report(run: str | Path, data: str | None = None, split: str = "val", r
     if is_detector(folder.recipe.model.name):
         from perpixel.report.boxes_page import write_boxes_report  # who segments does not wait for it
 
-        return write_boxes_report(folder, data, split)
+        return write_boxes_report(folder, data, split, report)
     measured, note = None, ""
     try:
         measured = _measure(folder, data, split, report)
@@ -253,7 +252,7 @@ def _images(measured: Measured) -> dict[str, Any]:
 
 def _panels(measured: Measured, sample: Sample, score: float) -> dict[str, Any]:
     taxonomy = measured.predictor.taxonomy
-    image, truth = read_pair(sample, measured.dataset.classes or taxonomy)
+    image, truth = measured.predictor.preprocessing.read_pair(sample, measured.dataset.classes or taxonomy)
     found = measured.predictor.predict(image)
     pictures = {
         "image": found.image,

@@ -7,13 +7,16 @@ from torch import nn
 
 from perpixel.bundle import find_bundle, read_bundle, read_info
 from perpixel.core.errors import UserError
+from perpixel.core.words import some_names
+from perpixel.data.fingerprint import changed_classes
 from perpixel.data.statistics import ImageStatistics
+from perpixel.labels import Taxonomy
 
 NAMED = 4
 """How many tensors a line lists before it only counts them."""
 
 
-def start_from(model: nn.Module, source: str | Path) -> str:
+def start_from(model: nn.Module, source: str | Path, classes: Taxonomy | None = None) -> str:
     """Gives `model` every tensor of a run's or bundle's network that it has under the same name in the same shape.
 
     So the second stage of a training starts where the first ended, and a network for other classes keeps all but its
@@ -22,9 +25,11 @@ def start_from(model: nn.Module, source: str | Path) -> str:
     Args:
         model: the network to fill, in place.
         source: a run folder (its best bundle is taken), a bundle folder, or the name of a bundled model.
+        classes: what `model` is for.
 
     Returns:
-        A line that says what was taken, what was not, and what stays fresh.
+        A line that says what was taken, what was not, and what stays fresh; also that as many classes were others, or in another
+        order: what was learned of each then stands for another one.
 
     Raises:
         UserError: there is no bundle, its weights are damaged, or none of them fits.
@@ -40,9 +45,8 @@ def start_from(model: nn.Module, source: str | Path) -> str:
         )
     model.load_state_dict(fitting, strict=False)
     left, fresh = [k for k in given if k not in fitting], [k for k in own if k not in fitting]
-    return f"init      {folder}: {len(fitting)} of its {len(given)} tensors{_listed('not taken', left)}" + _listed(
-        "fresh here", fresh
-    )
+    taken = f"init      {folder}: {len(fitting)} of its {len(given)} tensors{_listed('not taken', left)}"
+    return taken + _listed("fresh here", fresh) + _other_classes(info.classes, classes)
 
 
 def expected_pixels(
@@ -50,17 +54,27 @@ def expected_pixels(
 ) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
     """Mean, standard deviation and whether blue comes first: as the weights of `start_from` expect them of an image.
 
-    Without a source, and with one of another network or of other channels, those that were `found` in the images.
+    Without a source, and with one of another network, of other channels, or of floats where these are whole numbers or the other
+    way round, those that were `found` in the images.
     """
     if source:
         info = read_info(find_bundle(source))
-        if info.network == network and info.preprocessing.channels == found.channels:
-            return info.preprocessing.mean, info.preprocessing.std, info.preprocessing.bgr
+        takes = info.preprocessing
+        if info.network == network and takes.channels == found.channels and _alike(takes.dtype, found.dtype):
+            return takes.mean, takes.std, takes.bgr
     return found.mean, found.std, False
 
 
-def _listed(what: str, names: Sequence[str]) -> str:
-    if not names:
+def _other_classes(old: Taxonomy, new: Taxonomy | None) -> str:
+    if new is None or old.num_classes != new.num_classes or old.names == new.names:
         return ""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"; {what}: {', '.join(names[:NAMED])}{more}"
+    return f"; {changed_classes(old, new)}: what it knew of each class is taken for the one in its place"
+
+
+def _alike(a: str | None, b: str) -> bool:
+    """Whether numbers of two types mean the same once the whole ones are shares of their full scale."""
+    return a is None or (a == "float32") == (b == "float32")
+
+
+def _listed(what: str, names: Sequence[str]) -> str:
+    return f"; {what}: {some_names(names, NAMED)}" if names else ""

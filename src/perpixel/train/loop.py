@@ -7,7 +7,7 @@ What is learned is an `objective`; what learning changes is the `state`; how lon
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -72,7 +72,7 @@ class Loop:
         p, parts, saved = self.progress, self.recipe.accumulate, time.monotonic()
         stream = self.objective.batches(p.step * parts, self.length.last * parts, self.place)
         while True:
-            self._look_up()
+            self.look_up()
             if self.length.due(p) and p.evaluated != p.step:
                 self._judge()
                 self.save()
@@ -97,17 +97,28 @@ class Loop:
 
     def _loss(self, stream: Iterator[Any]) -> Tensor:
         batch = next(stream)
-        output = self.state.forward(*self.objective.inputs(batch, self.place.device))
+        inputs = self.objective.inputs(batch, self.place.device)
+        output = self.state.forward(*inputs)
         loss = self.objective.loss(output, batch)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise UserError(
-                f"the loss became {value} at step {self.progress.step + 1}, on {', '.join(batch.names)}; lower the learning "
-                f"rate (now {self.recipe.optimiser.lr:g}); the last checkpoint is whole"
+                f"the loss became {value} at step {self.progress.step + 1}, on {', '.join(batch.names)}; "
+                f"{self._cure(inputs[0], batch.names)}; the last checkpoint is whole"
             )
         return loss
 
-    def _look_up(self) -> None:
+    def _cure(self, image: Tensor, names: Sequence[str]) -> str:
+        """What helps against a loss that is not finite, of an input (B, C, H, W): batch norms make gradients of one colour endless."""
+        flat = {n for x, n in zip(image, names, strict=False) if bool((x == x[..., :1, :1]).all())}
+        rate = f"lower the learning rate (now {self.recipe.optimiser.lr:g})"
+        if not flat:
+            return rate
+        return (
+            f"of one single colour there: {', '.join(sorted(flat))}; remove such images, or if they are meant, {rate}"
+        )
+
+    def look_up(self) -> None:
         """Reads the clock, and raises `Interrupted` when any process was told to stop; all processes look together."""
         p, asked = self.progress, self.stop.asked
         p.clock = self.clock_before + time.monotonic() - self.began
@@ -129,7 +140,7 @@ class Loop:
                 if figures.score > p.best:
                     p.best = figures.score
                     self.objective.keep(self.folder.path, predictor, self.training(), figures.metrics)
-        self._look_up()
+        self.look_up()
         p.evaluated, p.judged_at = p.step, p.clock
 
     def training(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from perpixel.bundle import find_bundle
 from perpixel.core.errors import Interrupted, UserError
 from perpixel.core.memory import keep_freed_memory
 from perpixel.core.reporter import Reporter, Silent, clock
+from perpixel.labels import Taxonomy
 from perpixel.train.checkpoint import Checkpoint
 from perpixel.train.devices import make_accelerator
 from perpixel.train.initial import start_from
@@ -108,18 +109,22 @@ class _Run:
     def go(self, checkpoint: Checkpoint | None) -> Trained:
         with self.folder.claimed(), self.stop.listening():
             try:
-                known = self.folder.data() if checkpoint else None
-                job = make_job(self.recipe, Heeding(self.report, self.stop), known)
+                kept = (self.folder.data() or {}) if checkpoint else None
+                job = make_job(self.recipe, Heeding(self.report, self.stop), kept)
                 for line in job.lines:
                     self.report.line(line)
                 if job.recipe.init and not checkpoint:
-                    self.report.line(start_from(job.network, job.recipe.init))
+                    known = job.data.get("facts")
+                    classes = Taxonomy.from_dict(known["taxonomy"]) if known else None
+                    self.report.line(start_from(job.network, job.recipe.init, classes))
                 progress = Progress.of(checkpoint.state) if checkpoint else Progress()
                 for index in range(progress.stage, len(job.stages)):
                     self.loop = self._begin(job, index, progress, checkpoint)
                     self.loop.go()
                     self._end(self.loop)
                     progress, checkpoint = progress.next_stage(), None
+                if self.loop:
+                    self.loop.look_up()  # told to stop in the last save, it does not go on to a report
             except Interrupted:
                 self._leave()
                 raise

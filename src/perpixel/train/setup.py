@@ -24,6 +24,7 @@ from perpixel.labels import Taxonomy
 from perpixel.losses import WeightedSum, build_loss, class_weights
 from perpixel.train.initial import expected_pixels
 from perpixel.train.recipe import DataPart, Recipe
+from perpixel.train.step_memory import memory_words, step_memory
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,15 @@ class Setup:
         parameters = sum(p.numel() for p in self.model.parameters())
         frequent = [f"{n} {w:.2f}" for n, w in zip(self.taxonomy.names, self.weights, strict=True)]
         assert data.crop is not None
-        activations = recipe.batch_size * data.crop[0] * data.crop[1] * 4 * (self.taxonomy.num_classes + 64) / 2**20
+        memory = step_memory(
+            self.model, recipe.optimiser, recipe.batch_size, self.preprocessing.channels, (data.crop[0], data.crop[1])
+        )
         return [
             f"data      {self.dataset.name} ({self.dataset.layout}): {len(self.training_set)} train, {len(self.val)} val, "
             f"{self.taxonomy.num_classes} classes, {self.preprocessing.channels} channels",
             *(f"left out  {note}" for note in self.dataset.notes),
             *(f"data      {note}" for note in self.notes),
-            f"model     {recipe.model.name}: {parameters:,} parameters; about {parameters * 16 / 2**20 + activations:,.0f} MB to train",
+            f"model     {recipe.model.name}: {parameters:,} parameters; {memory_words(memory)}",
             f"sample    crop {data.crop[0]}x{data.crop[1]}, batch {recipe.batch_size}"
             + (f" x {recipe.accumulate} accumulated" if recipe.accumulate > 1 else ""),
             f"loss      {' + '.join(str(t.get('name')) for t in recipe.loss.terms)}, class weights "
@@ -101,7 +104,8 @@ def set_up(recipe: Recipe, report: Reporter | None = None, kept: Mapping[str, An
     Args:
         recipe: what to do.
         report: told how far reading is.
-        kept: `Setup.known` of the run that goes on; its data is then not measured again.
+        kept: `Setup.known` of the run that goes on, empty where it kept nothing; its data is then not measured again, and
+            its weights are not downloaded.
 
     Raises:
         UserError: the data, or a name or value in the recipe, cannot be used.
@@ -128,7 +132,9 @@ def set_up(recipe: Recipe, report: Reporter | None = None, kept: Mapping[str, An
     )
     weights = class_weights(_rule(recipe), counts.pixels, counts.image_pixels, recipe.loss.enet_constant)
     torch.manual_seed(recipe.seed)
-    model = build_network(recipe.model.name, taxonomy.num_classes, found.channels, recipe.model.options)
+    model = build_network(
+        recipe.model.name, taxonomy.num_classes, found.channels, recipe.model.options, filled=kept is not None
+    )
     return Setup(
         recipe=recipe,
         dataset=dataset,
@@ -142,6 +148,7 @@ def set_up(recipe: Recipe, report: Reporter | None = None, kept: Mapping[str, An
             found.channels,
             recipe.data.short_side,
             preprocessing.mean_of_bands,
+            preprocessing.usual_type,
         ),
         val=val,
         counts=counts,

@@ -12,6 +12,7 @@ from perpixel.train.bf16 import spare_dilated_depthwise
 from perpixel.train.checkpoint import optimiser_tensors, restore_optimiser
 from perpixel.train.optimise import MovingAverage, make_optimiser
 from perpixel.train.recipe import Recipe
+from perpixel.train.strided_pointwise import spare_strided_pointwise
 from perpixel.train.sync_norm import synchronise
 
 
@@ -27,8 +28,10 @@ class State:
     def __init__(self, network: nn.Module, recipe: Recipe, accelerator: Accelerator) -> None:
         self.accelerator, self.how = accelerator, recipe.optimiser
         network = network.to(accelerator.device)
-        if accelerator.device.type == "cpu" and accelerator.mixed_precision == "bf16":
-            spare_dilated_depthwise(network)
+        if accelerator.device.type == "cpu":
+            spare_strided_pointwise(network)
+            if accelerator.mixed_precision == "bf16":
+                spare_dilated_depthwise(network)
         if recipe.channels_last:
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if accelerator.num_processes > 1:

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 
 SUFFIXES = frozenset(
-    ".png .apng .jpg .jpeg .jpe .jfif .tif .tiff .webp .bmp .pbm .pgm .ppm .pnm .gif .jp2 .j2k .avif .tga .npy".split()
+    (
+        ".png .apng .jpg .jpeg .jpe .jfif .tif .tiff .btf .webp .bmp .dib .pbm .pgm .ppm .pnm .pfm .gif .jp2 .j2k .jpf .jpx .j2c "
+        ".jpc .avif .tga .npy"
+    ).split()
 )
 """File name endings (lower case) that are taken for images."""
 

@@ -24,8 +24,8 @@ def read(source: Source, as_mask: bool) -> Pixels:
     """RGB, or RGB with alpha."""
     with _open(source) as image:
         orientation = _header(image).orientation
-        pixels = from_pillow(image, as_mask)
-    return Pixels(upright(pixels.values, orientation), alpha=pixels.alpha)
+        pixels, more = from_pillow(image, as_mask), int(getattr(image, "n_frames", 1)) - 1
+    return Pixels(upright(pixels.values, orientation), alpha=pixels.alpha, more=more)
 
 
 @contextmanager

@@ -25,13 +25,15 @@ _PIECE = 2**16
 
 @dataclass
 class _Chunks:
-    """What was found: the IHDR, the chunks of the picture as they are in the file, and its orientation, 0 unsaid, in so many texts."""
+    """What was found: the IHDR, the chunks of the picture as they are in the file, its orientation, 0 unsaid, in so many texts, and
+    how many frames an animation has."""
 
     ihdr: bytes = b""
     picture: list[bytes] = field(default_factory=list)
     exif: int = 0
     xmp: int = 0
     texts: int = 0
+    frames: int = 1
 
     def header(self) -> Header:
         width, height = struct.unpack(">II", self.ihdr[:8])
@@ -51,14 +53,15 @@ def read(source: Source, as_mask: bool) -> Pixels:
     orientation = found.header().orientation
     if (depth == 8 and colour in _SPNG) or (depth == 16 and colour != 0):
         array = _eight_bits(whole) if depth == 8 else _sixteen_bits(whole, found)
-        return Pixels(upright(array, orientation), alpha="straight" if colour in (4, 6) else "")
+        alpha = "straight" if colour in (4, 6) else ""
+        return Pixels(upright(array, orientation), alpha=alpha, more=found.frames - 1)
     with open_pillow(source, "png", whole) as image:
         pixels = from_pillow(image, as_mask)
     values, top = pixels.values, pixels.top
     if colour == 0 and depth in (2, 4):
         top = 2**depth - 1
         values = values // (255 // top)
-    return Pixels(upright(values, orientation), pixels.palette, top, pixels.alpha)
+    return Pixels(upright(values, orientation), pixels.palette, top, pixels.alpha, more=found.frames - 1)
 
 
 def _chunks(source: Source, with_picture: bool) -> _Chunks:
@@ -80,6 +83,8 @@ def _chunks(source: Source, with_picture: bool) -> _Chunks:
                 found.picture.append(_read_chunk(file, length, kind))
             elif kind in (b"eXIf", b"iTXt", b"zTXt", b"tEXt") and length <= _MAX_TEXT:
                 _note(found, kind, file.read(length + 4)[:length])
+            elif kind == b"acTL" and length == 8:
+                found.frames = max(1, int.from_bytes(file.read(12)[:4], "big"))
             else:
                 file.seek(length + 4, io.SEEK_CUR)
         else:

@@ -29,7 +29,8 @@ def read(source: Source, as_mask: bool) -> Pixels:
             raise source.fault(f"an animated WebP of {head.width}x{head.height} pixels; save its first picture as PNG")
         with open_pillow(source, "webp", data) as image:
             pixels = from_pillow(image, as_mask)
-        return Pixels(upright(pixels.values, head.orientation), alpha=pixels.alpha)
+        more = sum(kind == b"ANMF" for kind, _ in _chunks(data)) - 1
+        return Pixels(upright(pixels.values, head.orientation), alpha=pixels.alpha, more=max(more, 0))
     if _has_alpha(data) and head.height * head.width > _MAX_ALPHA:
         raise source.fault(f"a WebP of {head.width}x{head.height} pixels with alpha; save it without")
     array = upright(imagecodecs.webp_decode(data), head.orientation)

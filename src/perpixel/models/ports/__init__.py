@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from perpixel.core.errors import UserError, nearest
-from perpixel.models.catalog import build, current_name
+from perpixel.models.catalog import build, current_name, without_download
 from perpixel.models.ports import (
     drn,
     encnet,
@@ -146,7 +146,7 @@ def read_port(
     void = origin.void.get(reading.num_classes or 0)
     without = void if reading.num_classes == classes + 1 else None
     keep_heads = num_classes is None or without is not None or (classes == reading.num_classes and not reading.build)
-    chosen = {**reading.options, **(options or {})}
+    chosen = without_download({**reading.options, **(options or {})})
     if reading.build is not None and num_classes is None:
         model = reading.build(classes, reading.in_channels)
     else:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from perpixel.core.errors import UserError
+from perpixel.core.words import some_names
 
 SHOWN = 6
 """How many keys an error lists before it says "and n more"."""
@@ -25,9 +26,7 @@ def shown(keys: Iterable[str]) -> str:
     >>> shown("abcdefgh")
     'a, b, c, d, e, f and 2 more'
     """
-    keys = list(keys)
-    more = len(keys) - SHOWN
-    return ", ".join(keys[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return some_names(list(keys), SHOWN)
 
 
 def their_names(

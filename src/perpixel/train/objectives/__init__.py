@@ -19,7 +19,7 @@ def make_job(recipe: Recipe, report: Reporter, known: Mapping[str, Any] | None =
     Args:
         recipe: what to do.
         report: told how far looking is.
-        known: `Job.data` of the run that goes on, which spares a second look.
+        known: `Job.data` of the run that goes on, which spares a second look; empty where it kept none.
 
     Raises:
         UserError: the data cannot be used, or the recipe does not fit it.
@@ -34,7 +34,7 @@ def make_job(recipe: Recipe, report: Reporter, known: Mapping[str, Any] | None =
     if recipe.decoupled is not None:
         return decoupled_job(recipe, recipe.decoupled, report, known)
     setup = set_up(recipe, report, known)
-    kept = setup.training_set.keep_in_memory()
+    kept = setup.training_set.keep_in_memory(report)
     lines = (*setup.lines(), f"images    {'in memory' if kept else 'read from disk each time'}")
     return Job(
         setup.recipe,

@@ -27,13 +27,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from perpixel.bundle import BundleInfo, Preprocessing, save_bundle
+from perpixel.bundle.network import build_network
 from perpixel.core import IGNORE, Size
 from perpixel.core.errors import UserError
 from perpixel.core.reporter import Reporter
 from perpixel.data.samples import Sample
 from perpixel.infer.evaluate import evaluate
 from perpixel.infer.predictor import Predictor
-from perpixel.models import build
 from perpixel.models.decouplednet import DecoupledNet
 from perpixel.train.objective import Figures, Place
 from perpixel.train.objectives.decoupled_samples import (
@@ -117,7 +117,9 @@ class Setup:
         """A network of its own with the weights of a stage."""
         state = torch.random.get_rng_state()  # a fresh network draws weights; training must not notice
         taxonomy = self.info.classes
-        network = build(NETWORK, taxonomy.num_classes, self.preprocessing.channels, **self.info.options)
+        network = build_network(
+            NETWORK, taxonomy.num_classes, self.preprocessing.channels, self.info.options, filled=True
+        )
         torch.random.set_rng_state(state)
         network.load_state_dict({k.removeprefix("model."): v for k, v in weights.items()})
         return Predictor(network, self.preprocessing, taxonomy, device=str(device))

@@ -71,7 +71,7 @@ def decoupled_job(recipe: Recipe, part: DecoupledPart, report: Reporter, kept: M
         value_range=found.value_range if found.dtype else None,
     )
     torch.manual_seed(recipe.seed)
-    model = build_network(NETWORK, taxonomy.num_classes, found.channels, recipe.model.options)
+    model = build_network(NETWORK, taxonomy.num_classes, found.channels, recipe.model.options, filled=kept is not None)
     assert isinstance(model, DecoupledNet)
     reader = TrainingSet(
         samples,
@@ -81,6 +81,7 @@ def decoupled_job(recipe: Recipe, part: DecoupledPart, report: Reporter, kept: M
         found.channels,
         preprocessing.short_side,
         preprocessing.mean_of_bands,
+        preprocessing.usual_type,
     )
     weak, strong = weak_and_strong(reader, model.background, part, recipe.seed, report)
     if part.image_labels:

@@ -67,9 +67,8 @@ def with_more(
         for name in shown:
             if name not in taxonomy.names:
                 raise UserError(f'{path}: there is no class "{name}".{nearest(name, taxonomy.names)}')
-        image = to_tensor(
-            match_channels(read_raster(path).filled(preprocessing.mean_of_bands), preprocessing.channels, str(path))
-        )
+        array = read_raster(path, preprocessing.channels).filled(preprocessing.mean_of_bands)
+        image = to_tensor(match_channels(preprocessing.usual_type(array, str(path)), preprocessing.channels, str(path)))
         images.append(resize_short_side(image, None, preprocessing.short_side or 1)[0])
         rows.append(torch.tensor([[name in shown for name in names]]))
     return Weak(images, torch.cat(rows))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from perpixel.bundle import BundleInfo, Detector, Preprocessing, save_bundle
-from perpixel.bundle.network import build_network, without_download
+from perpixel.bundle.network import build_network
 from perpixel.core.errors import UserError
 from perpixel.core.reporter import Reporter
 from perpixel.data.fingerprint import look
@@ -97,7 +97,7 @@ class Detection:
         setup, model = self.setup, self.recipe.model
         state = torch.random.get_rng_state()  # a fresh network draws weights; training must not notice
         k, c = len(setup.description.classes), setup.preprocessing.channels
-        detector = build(model.name, num_classes=k, in_channels=c, **without_download(model.options))
+        detector = build_network(model.name, k, c, model.options, build, filled=True)
         torch.random.set_rng_state(state)
         detector.load_state_dict({name.removeprefix("detector."): value for name, value in weights.items()})
         return BoxPredictor(detector, setup.preprocessing, setup.taxonomy, setup.description, str(device))
@@ -169,14 +169,16 @@ def detection_job(recipe: Recipe, report: Reporter, known: Mapping[str, Any] | N
         found.channels,
         data.short_side,
         preprocessing.mean_of_bands,
+        preprocessing.usual_type,
     )
-    kept = pairs.keep_in_memory()
+    kept = pairs.keep_in_memory(report)
     objects = read_all(pairs, rule, report)
     recipe, line = with_anchors(recipe, objects)
     part = part.model_copy(update={"classes": rule.classes})
     recipe = recipe.model_copy(update={"detection": part})
     torch.manual_seed(recipe.seed)
-    detector = build_network(recipe.model.name, len(rule.classes), found.channels, recipe.model.options, build)
+    filled, k = known is not None, len(rule.classes)
+    detector = build_network(recipe.model.name, k, found.channels, recipe.model.options, build, filled)
     description = Detector(**part.model_dump(exclude={"loss"}))
     training_set = DetectionSet(pairs, objects)
     setup = Setup(recipe, dataset, taxonomy, detector, description, preprocessing, training_set, val)

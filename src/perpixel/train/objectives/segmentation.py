@@ -10,14 +10,13 @@ import torch
 from torch import Tensor
 
 from perpixel.bundle import save_bundle
-from perpixel.bundle.network import without_download
+from perpixel.bundle.network import build_network
 from perpixel.core.reporter import Reporter
 from perpixel.data.loader import Batch, Stream, batches
 from perpixel.infer.evaluate import evaluate
 from perpixel.infer.predictor import Predictor
 from perpixel.losses import border_weights
 from perpixel.metrics import ConfusionMatrix
-from perpixel.models import build
 from perpixel.train.objective import Figures, Place
 from perpixel.train.setup import Setup
 from perpixel.train.shares import ClassShares
@@ -75,7 +74,7 @@ class Segmentation:
         setup, model = self.setup, self.recipe.model
         state = torch.random.get_rng_state()  # a fresh network draws weights; training must not notice
         k, c = setup.taxonomy.num_classes, setup.preprocessing.channels
-        network = build(model.name, num_classes=k, in_channels=c, **without_download(model.options))
+        network = build_network(model.name, k, c, model.options, filled=True)
         torch.random.set_rng_state(state)
         network.load_state_dict(weights)
         return Predictor(network, setup.preprocessing, setup.taxonomy, setup.logit_bias, str(device))
