@@ -62,7 +62,11 @@ def _load(file: Path) -> dict[str, Any]:
     for key in data:
         if key not in KEYS:
             raise UserError(f'{file}: unknown key "{key}"; known: {", ".join(KEYS)}.{nearest(str(key), KEYS)}')
-    texts = {k: v for k, v in written.items() if k in ("name", "licence", "root", "images", "masks", "annotations", "overlap")}
+    texts = {
+        k: v
+        for k, v in written.items()
+        if k in ("name", "licence", "root", "images", "masks", "annotations", "overlap")
+    }
     texts = {k: v for k, v in texts.items() if isinstance(v, str) and v}
     if isinstance(data.get("classes"), list):
         data["classes"] = [_named(c, w) for c, w in zip(data["classes"], written["classes"], strict=True)]

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from perpixel.data.formats.drawn import DrawnMask
 from perpixel.core.words import some_names
+from perpixel.data.formats.drawn import DrawnMask
 from perpixel.data.listing import LABEL_KINDS, kinds, list_files
 from perpixel.data.lists import SPLIT_NAMES, TRAINVAL
 from perpixel.data.samples import Dataset

@@ -93,7 +93,9 @@ def dataset_of(root: Path, kind: str, found: Annotations, overlap: str = "") -> 
             mask = drawing.mask or _drawn(drawing, labels, rest, overlap or found.overlap)
             samples[image] = Sample(stem_below(root, image), image, mask)
             where[image] = drawing.split or _split(drawing.file, image, root)
-    dataset = Dataset(root, kind, {}, taxonomy, root.resolve().name, notes=(*found.notes, *_said(samples, found, overlap)))
+    dataset = Dataset(
+        root, kind, {}, taxonomy, root.resolve().name, notes=(*found.notes, *_said(samples, found, overlap))
+    )
     return _divided(dataset, samples, where, _lists(found.drawings, lost))
 
 
@@ -136,7 +138,9 @@ def _split(file: Path, image: Path, root: Path) -> str:
     return split_of_words(file.stem) or next((s for s in (*folders, *inside) if s), "")
 
 
-def _divided(dataset: Dataset, samples: Mapping[Path, Sample], where: Mapping[Path, str], lists: tuple[SplitList, ...]) -> Dataset:
+def _divided(
+    dataset: Dataset, samples: Mapping[Path, Sample], where: Mapping[Path, str], lists: tuple[SplitList, ...]
+) -> Dataset:
     if not any(where.values()):
         by_name = by_lists(tuple(samples.values()), (), dataset.root)
         done = listed(dataset, by_name)
@@ -177,4 +181,6 @@ def _said(samples: Mapping[Path, Sample], found: Annotations, overlap: str) -> l
         return []
     rest = "is ignored" if found.rest is None else f'is "{found.rest}"'
     wins = _WINS[overlap or found.overlap]
-    return [f"{sum(shapes.values())} shapes of {len(samples)} pictures; where two overlap {wins}; what none covers {rest}"]
+    return [
+        f"{sum(shapes.values())} shapes of {len(samples)} pictures; where two overlap {wins}; what none covers {rest}"
+    ]

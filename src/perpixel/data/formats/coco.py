@@ -25,7 +25,9 @@ MAX_BORDER = 2**24
 
 def is_coco(data: Any) -> bool:
     """Whether a JSON's contents are annotations of COCO."""
-    return isinstance(data, Mapping) and all(isinstance(data.get(k), list) for k in ("images", "annotations", "categories"))
+    return isinstance(data, Mapping) and all(
+        isinstance(data.get(k), list) for k in ("images", "annotations", "categories")
+    )
 
 
 def is_panoptic(data: Mapping[str, Any]) -> bool:
@@ -47,14 +49,19 @@ def read(file: Path, data: Mapping[str, Any]) -> Annotations:
     shapes, notes = _shapes(file, data["annotations"], images, names)
     drawings = [Drawing(n, file, size, tuple(shapes.get(i, ()))) for i, (n, size) in images.items()]
     background = next((n for n in order if plain(n).lower() == BACKGROUND), BACKGROUND)
-    stuff = bool(order) and all(str(c.get("supercategory", "")) and c.get("isthing", 1) == 0 for c in data["categories"])
+    stuff = bool(order) and all(
+        str(c.get("supercategory", "")) and c.get("isthing", 1) == 0 for c in data["categories"]
+    )
     return Annotations(drawings, order, None if stuff else plain(background), "small", colours, notes)
 
 
 def _categories(file: Path, entries: Sequence[Any]) -> dict[int, str]:
     names: dict[int, str] = {}
     for i, entry in enumerate(entries):
-        number, name = need(entry, "id", f"{file}: category {i}", int), need(entry, "name", f"{file}: category {i}", str)
+        number, name = (
+            need(entry, "id", f"{file}: category {i}", int),
+            need(entry, "name", f"{file}: category {i}", str),
+        )
         if number in names or name in names.values():
             raise UserError(f'{file}: category {i}: the id {number} or the name "{name[:40]}" is given twice')
         names[number] = name
@@ -89,7 +96,9 @@ def _shapes(
         shape = _shape(entry["segmentation"], images[image][1], where)
         (crowds if entry.get("iscrowd") else found).setdefault(image, []).append((name, shape))
     both = {i: crowds.get(i, []) + found.get(i, []) for i in found.keys() | crowds.keys()}
-    return both, ((f"{boxes} annotations of {file.name} have no segmentation (boxes alone) and are not drawn",) * bool(boxes))
+    return both, (
+        (f"{boxes} annotations of {file.name} have no segmentation (boxes alone) and are not drawn",) * bool(boxes)
+    )
 
 
 def _known(entry: Any, key: str, known: Mapping[int, Any], where: str) -> int:

@@ -37,7 +37,8 @@ def png_bytes(data: bytes, where: str) -> Array:
             values = read_mask(file).values
         except UserError as error:
             raise UserError(f"{where}: {str(error).removeprefix(f'{file}: ')}") from error
-    return values > 0 if values.ndim == 2 else (values > 0).any(2)
+    inside: Array = values > 0 if values.ndim == 2 else np.any(values > 0, axis=2)
+    return inside
 
 
 def runs_of(mask: Array, top: int = 0, left: int = 0) -> Runs:
@@ -68,7 +69,7 @@ def coco_runs(segmentation: Any, size: Size, where: str) -> Runs:
         UserError: another size than the picture's, or runs that do not fill it.
     """
     given = need(segmentation, "size", where, list)
-    if len(given) != 2 or size_of(*given, where) != size:
+    if len(given) != 2 or size_of(given[0], given[1], where) != size:
         raise UserError(f"{where}: the runs are for a size of {given}, the picture has {list(size)}")
     counts = need(segmentation, "counts", where, (list, str))
     counts = counts if isinstance(counts, list) else uncompressed(counts, where)

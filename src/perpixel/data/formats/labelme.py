@@ -16,12 +16,11 @@ import numpy as np
 
 from perpixel.core import Size
 from perpixel.core.errors import UserError
-from perpixel.core.json import read_json
 from perpixel.core.text import read_lines
 from perpixel.data.formats.annotations import Annotations, Drawing
 from perpixel.data.formats.fields import need, points, size_of
 from perpixel.data.formats.inline import png_mask, runs_of
-from perpixel.data.formats.shapes import PillowShape, Runs, Shape
+from perpixel.data.formats.shapes import PillowShape, Shape
 
 _LEAST = {"polygon": 3, "oriented_rectangle": 3, "rectangle": 2, "circle": 2, "line": 2, "linestrip": 2, "point": 1}
 _KINDS = {"oriented_rectangle": "polygon", "linestrip": "line"}
@@ -76,4 +75,3 @@ def _names(root: Path) -> tuple[str, ...]:
             if folder == root or "__ignore__" in names or "_background_" in names:
                 return tuple(names)
     return ()
-

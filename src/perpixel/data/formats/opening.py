@@ -26,7 +26,7 @@ def _coco(files: Contents, root: Path) -> Annotations:
     names = list(dict.fromkeys(n for f in found for n in f.names))
     colours = {n: c for f in found for n, c in f.colours.items()}
     rests = {f.rest for f in found}
-    if len(rests) > 1 or len({f.names for f in found}) > 1 and None in rests:
+    if len(rests) > 1 or (len({f.names for f in found}) > 1 and None in rests):
         raise UserError(f"{', '.join(f.name for f in files)}: of different kinds or classes; give one of them as DATA")
     return Annotations(
         [d for f in found for d in f.drawings],
@@ -63,7 +63,9 @@ def open_annotations(path: Path, overlap: str = "") -> Dataset | None:
         return _nearest(path, kind, {path: contents}, overlap)
     found = _by_kind(path)
     if len(found) > 1:
-        said = "; ".join(f"{kind} ({len(files)} files, such as {next(iter(files)).name})" for kind, files in found.items())
+        said = "; ".join(
+            f"{kind} ({len(files)} files, such as {next(iter(files)).name})" for kind, files in found.items()
+        )
         raise UserError(f"{path}: annotations of several kinds: {said}. Give one file or one folder of one kind")
     for kind, files in found.items():
         return dataset_of(path, kind, KINDS[kind][1](files, path), overlap)

@@ -90,10 +90,13 @@ def _with_corners(edges: _Edges, row: int, last: int) -> Array:
             found.append(np.float32(x))
         elif edges.step[i] != 0 and np.round(x) == x:
             sign = np.sign(edges.step[i])
-            met = (k for k in range(i) if np.sign(edges.step[k]) == sign and edges.joins(row, i, k) and edges.at(row, k) == x)
-            if (k := next(met, None)) is not None:
-                if k < len(found):
-                    found[k] = _widened(edges, row, last, i, k)
+            met = (
+                k
+                for k in range(i)
+                if np.sign(edges.step[k]) == sign and edges.joins(row, i, k) and edges.at(row, k) == x
+            )
+            if (k := next(met, None)) is not None and k < len(found):
+                found[k] = _widened(edges, row, last, i, k)
     return np.array(found, np.float32)
 
 
