@@ -109,6 +109,8 @@ def taxonomy_of_names(found: Annotations) -> Taxonomy:
     for name in sorted(drawn - set(names)):
         file = next(d.file for d in found.drawings for n, _ in d.shapes if plain(n) == name)
         raise UserError(f'{file}: "{name}" is none of the classes {some_names(names, 8)}.{nearest(name, names)}')
+    if len(names) > IGNORE - 1:
+        raise UserError(f"{found.drawings[0].file}: {len(names)} classes, where a mask has room for {IGNORE - 1}")
     colours = [found.colours.get(n) for n in names]
     known = [c for c in colours if c is not None]
     return Taxonomy.of(names, known if len(known) == len(names) and len(set(known)) == len(known) else None)

@@ -1,8 +1,8 @@
 """COCO: one JSON for many pictures; instances and stuff (polygons and runs), or panoptic (a PNG a picture).
 
 Rule of pixels: pycocotools' for polygons (`CocoPolygons`: all polygons of an annotation are one shape), runs as they are.
-COCO says no order of annotations: where two overlap the smaller counts, unless told otherwise, and a crowd (`iscrowd`)
-lies below everything else. Pixels of no annotation are "background"; in a panoptic file, and in one of stuff, ignored.
+COCO says no order of annotations: where two overlap the smaller counts, unless told otherwise, and crowds (`iscrowd`)
+come before all others, so that they lie below where it is told that the later one counts. Pixels of no annotation are "background"; in a panoptic file, and in one of stuff, ignored.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from perpixel.core import Size
 from perpixel.core.errors import UserError
 from perpixel.data.formats.annotations import BACKGROUND, Annotations, Drawing, plain
 from perpixel.data.formats.drawn import FileMask
-from perpixel.data.formats.fields import need, points, size_of
+from perpixel.data.formats.fields import class_name, need, points, size_of
 from perpixel.data.formats.inline import coco_runs
 from perpixel.data.formats.shapes import CocoPolygons, Shape
 from perpixel.labels.taxonomy import Colour
@@ -58,12 +58,10 @@ def read(file: Path, data: Mapping[str, Any]) -> Annotations:
 def _categories(file: Path, entries: Sequence[Any]) -> dict[int, str]:
     names: dict[int, str] = {}
     for i, entry in enumerate(entries):
-        number, name = (
-            need(entry, "id", f"{file}: category {i}", int),
-            need(entry, "name", f"{file}: category {i}", str),
-        )
+        where = f"{file}: category {i}"
+        number, name = need(entry, "id", where, int), class_name(entry, "name", where)
         if number in names or name in names.values():
-            raise UserError(f'{file}: category {i}: the id {number} or the name "{name[:40]}" is given twice')
+            raise UserError(f'{where}: the id {number} or the name "{name[:40]}" is given twice')
         names[number] = name
     return names
 

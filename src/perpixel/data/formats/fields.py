@@ -27,6 +27,14 @@ def need(entry: Any, key: str, where: str, kind: type | tuple[type, ...]) -> Any
     return value
 
 
+def class_name(entry: Any, key: str, where: str) -> str:
+    """`entry[key]`, the name of a class: a text that is not blank."""
+    name: str = need(entry, key, where, str)
+    if not name.strip():
+        raise UserError(f"{where}: {key!r} is blank, where the name of a class is wanted")
+    return name
+
+
 def size_of(height: Any, width: Any, where: str) -> Size:
     """(H, W) of a picture.
 

@@ -18,7 +18,7 @@ from perpixel.core import Size
 from perpixel.core.errors import UserError
 from perpixel.core.text import read_lines
 from perpixel.data.formats.annotations import Annotations, Drawing
-from perpixel.data.formats.fields import need, points, size_of
+from perpixel.data.formats.fields import class_name, need, points, size_of
 from perpixel.data.formats.inline import png_mask, runs_of
 from perpixel.data.formats.shapes import PillowShape, Shape
 
@@ -49,13 +49,13 @@ def _drawing(file: Path, data: Mapping[str, Any]) -> Drawing:
 
 
 def _shape(entry: Any, size: Size, where: str) -> tuple[str, Shape]:
-    label = need(entry, "label", where, str)
+    label = class_name(entry, "label", where)
     where = f'{where} ("{label[:40]}")'
     kind = entry.get("shape_type") or "polygon"
     corners = need(entry, "points", where, list)
     if kind == "mask":
         return label, _mask(entry, size, where)
-    if kind not in _LEAST:
+    if not isinstance(kind, str) or kind not in _LEAST:
         raise UserError(f'{where}: a shape of type "{str(kind)[:40]}" is not read; known: {", ".join(_LEAST)}, mask')
     return label, PillowShape(_KINDS.get(kind, kind), points(corners, size, where, _LEAST[kind]))
 
