@@ -2,7 +2,8 @@
 
 Rule of pixels: pycocotools' for polygons (`CocoPolygons`: all polygons of an annotation are one shape), runs as they are.
 COCO says no order of annotations: where two overlap the smaller counts, unless told otherwise, and crowds (`iscrowd`)
-come before all others, so that they lie below where it is told that the later one counts. Pixels of no annotation are "background"; in a panoptic file, and in one of stuff, ignored.
+come before all others, so that they lie below where it is told that the later one counts.
+Pixels of no annotation are "background"; in a panoptic file, and in one of stuff, ignored.
 """
 
 from collections.abc import Mapping, Sequence
