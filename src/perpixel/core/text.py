@@ -18,16 +18,16 @@ _MARKS = (  # UTF-32's mark begins with UTF-16's
 )
 
 
-def read_text(path: str | Path) -> str:
+def read_text(path: str | Path, most: int = MAX_BYTES) -> str:
     """A text file's contents with a line feed at every line's end, whatever system wrote it.
 
     UTF-8 with or without a byte order mark, and UTF-16 and UTF-32 with one; UTF-16 without a mark where many of the
     even bytes are zero and none of the odd ones, or the other way round.
 
     Raises:
-        UserError: no such file, more than `MAX_BYTES`, or not text in one of these encodings.
+        UserError: no such file, more than `most` bytes, or not text in one of these encodings.
     """
-    data = _bytes(Path(path))
+    data = _bytes(Path(path), most)
     mark, encoding = next(((m, e) for m, e in _MARKS if data.startswith(m)), (b"", _without_mark(data)))
     try:
         text = data[len(mark) :].decode(encoding)
@@ -58,19 +58,19 @@ def with_slashes(name: str) -> str:
     return name.replace("\\", "/")
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path, most: int) -> bytes:
     try:
         if not path.is_file():
             raise UserError(f"{path}: no such file")
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(most + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path; UserError is one
         if isinstance(error, UserError):
             raise
         raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
-    if len(data) > MAX_BYTES:
-        raise UserError(f"{path}: {max(size, len(data)):,} bytes, where a text file has {MAX_BYTES:,} at most")
+    if len(data) > most:
+        raise UserError(f"{path}: {max(size, len(data)):,} bytes, where such a text file has {most:,} at most")
     return data
 
 

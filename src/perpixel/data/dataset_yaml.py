@@ -8,8 +8,9 @@ from typing import Any
 from perpixel.core.errors import UserError, nearest
 from perpixel.core.text import read_lines
 from perpixel.core.yaml import read_yaml
+from perpixel.data.finding import find_data
+from perpixel.data.formats import open_annotations
 from perpixel.data.layouts import (
-    find_layout,
     listed,
     pair_all,
     split_folders,
@@ -26,7 +27,7 @@ from perpixel.data.samples import Dataset, Sample
 from perpixel.data.window import Window
 from perpixel.labels import Taxonomy
 
-KEYS = ("name", "licence", "root", "images", "masks", "splits", "classes", "ignore")
+KEYS = ("name", "licence", "root", "images", "masks", "splits", "classes", "ignore", "annotations", "overlap")
 LAYOUT = "dataset.yaml"
 
 
@@ -61,7 +62,11 @@ def _load(file: Path) -> dict[str, Any]:
     for key in data:
         if key not in KEYS:
             raise UserError(f'{file}: unknown key "{key}"; known: {", ".join(KEYS)}.{nearest(str(key), KEYS)}')
-    texts = {k: v for k, v in written.items() if k in ("name", "licence", "root", "images", "masks")}
+    texts = {
+        k: v
+        for k, v in written.items()
+        if k in ("name", "licence", "root", "images", "masks", "annotations", "overlap")
+    }
     texts = {k: v for k, v in texts.items() if isinstance(v, str) and v}
     if isinstance(data.get("classes"), list):
         data["classes"] = [_named(c, w) for c, w in zip(data["classes"], written["classes"], strict=True)]
@@ -87,7 +92,10 @@ def _as_text(entries: Any, written: Any) -> Any:
 
 def _splits(root: Path, data: Mapping[str, Any], file: Path) -> Dataset:
     if not {"images", "masks", "splits"} & set(data):
-        if (dataset := find_layout(root)) is not None:
+        overlap = str(data.get("overlap", ""))
+        if "annotations" in data:
+            return _annotated(root, str(data["annotations"]), overlap, file)
+        if (dataset := find_data(root, overlap)) is not None:
             return dataset
         raise UserError(f'{file}: give "images" and "masks", the folders they are in; {root} has no known layout')
     if any(is_pattern(str(data.get(key, ""))) for key in ("images", "masks")):
@@ -104,6 +112,13 @@ def _splits(root: Path, data: Mapping[str, Any], file: Path) -> Dataset:
     samples, alone = pair(images, masks)
     given = _given(root, data, samples, file)
     return given or listed(Dataset(root, LAYOUT, {}, unpaired=alone), by_lists(samples, alone, root))
+
+
+def _annotated(root: Path, name: str, overlap: str, file: Path) -> Dataset:
+    """The data set of the annotation file or folder that a dataset.yaml names."""
+    if (dataset := open_annotations(root / name, overlap) if (root / name).exists() else None) is None:
+        raise UserError(f'{file}: "annotations" is {root / name}, where there are none of a known format')
+    return dataset
 
 
 def _by_patterns(root: Path, data: Mapping[str, Any], file: Path) -> Dataset:

@@ -7,7 +7,9 @@ from pathlib import Path
 from perpixel.core.errors import UserError
 from perpixel.core.words import some_names
 from perpixel.data.dataset_yaml import read_dataset_yaml
-from perpixel.data.layouts import SIDE_BY_SIDE, find_layout, subfolders
+from perpixel.data.finding import find_data
+from perpixel.data.formats import KINDS, open_annotations
+from perpixel.data.layouts import SIDE_BY_SIDE, subfolders
 from perpixel.data.left_out import left_out
 from perpixel.data.listing import LABEL_KINDS, kinds, list_files, list_images
 from perpixel.data.samples import Dataset, Sample
@@ -17,8 +19,11 @@ DEPTH = 4
 """So many folders deep a layout is looked for."""
 
 
-def open_dataset(path: str | Path) -> Dataset:
+def open_dataset(path: str | Path, overlap: str = "") -> Dataset:
     """Finds the layout of a data folder (or reads the dataset.yaml that `path` is, or that lies in it).
+
+    A folder of no masks but annotations (LabelMe, COCO and others) is drawn from these, and so is one annotation file;
+    `overlap`, one of `perpixel.data.formats.OVERLAPS`, says who wins where shapes overlap.
 
     A folder without a layout of its own stands for the one folder in it that has one, as unpacked archives often do. What
     of the folder is in no sample is in the data set's `notes`.
@@ -26,7 +31,7 @@ def open_dataset(path: str | Path) -> Dataset:
     Raises:
         UserError: nothing there, it fits no layout, or several folders could be meant; the message says what was looked for.
     """
-    dataset = _find(Path(path))
+    dataset = _find(Path(path), overlap)
     return replace(dataset, notes=left_out(dataset), infer=_infer)
 
 
@@ -39,14 +44,18 @@ def _infer(samples: Sequence[Sample]) -> Taxonomy | None:
         return None
 
 
-def _find(path: Path) -> Dataset:
+def _find(path: Path, overlap: str) -> Dataset:
     if path.is_file() and path.suffix in (".yaml", ".yml"):
         return read_dataset_yaml(path)
+    if path.is_file() and (annotated := open_annotations(path, overlap)) is not None:
+        return annotated
     if not path.is_dir():
-        raise UserError(f"{path}: no such folder; DATA is a folder of images and masks, or a dataset.yaml")
-    if (dataset := _here(path)) is not None and not _is_chance(dataset):
+        raise UserError(
+            f"{path}: no such folder; DATA is a folder of images and masks or annotations, a dataset.yaml or an annotation file"
+        )
+    if (dataset := _here(path, overlap)) is not None and not _is_chance(dataset):
         return dataset
-    inside = list(_inside(path, DEPTH))
+    inside = list(_inside(path, DEPTH, overlap))
     if not inside and dataset is None:
         raise UserError(_fits_none(path))
     best = max(inside, key=_pairs, default=dataset)
@@ -63,18 +72,18 @@ def _find(path: Path) -> Dataset:
     return replace(best, notes=(*best.notes, *more))
 
 
-def _here(folder: Path) -> Dataset | None:
+def _here(folder: Path, overlap: str) -> Dataset | None:
     file = folder / "dataset.yaml"
-    return read_dataset_yaml(file) if file.is_file() else find_layout(folder)
+    return read_dataset_yaml(file) if file.is_file() else find_data(folder, overlap)
 
 
-def _inside(folder: Path, depth: int) -> Iterator[Dataset]:
+def _inside(folder: Path, depth: int, overlap: str) -> Iterator[Dataset]:
     """The data sets in the folders of a folder, and in theirs."""
     for sub in subfolders(folder).values() if depth else ():
-        if (dataset := _here(sub)) is not None:
+        if (dataset := _here(sub, overlap)) is not None:
             yield dataset
         else:
-            yield from _inside(sub, depth - 1)
+            yield from _inside(sub, depth - 1, overlap)
 
 
 def _pairs(dataset: Dataset) -> int:
@@ -93,11 +102,12 @@ def _fits_none(root: Path) -> str:
     if labels:
         inside += (
             f"; below it {len(files.images)} pictures and files that may hold labels but are no images: {kinds(labels)}. "
-            "Polygons and boxes are not read: draw them into masks, such as masks/1.png for images/1.jpg"
+            f"Read are {', '.join(KINDS)}; draw others into masks, such as masks/1.png for images/1.jpg"
         )
     return (
         f"{root}: no known layout. Looked for images/ + masks/ (or labels/, annotations/, gt/), flat or with train/val/test "
         "inside; train/images + train/masks; train_images/ + train_masks/; train/ + trainannot/; JPEGImages/ + "
-        "SegmentationClass/; leftImg8bit/ + gtFine/; 1.jpg beside 1.png or 1_mask.png; a dataset.yaml. "
+        "SegmentationClass/; leftImg8bit/ + gtFine/; 1.jpg beside 1.png or 1_mask.png; annotations ("
+        f"{', '.join(KINDS)}); a dataset.yaml. "
         f"It holds: {inside}"
     )

@@ -5,11 +5,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from perpixel.core.words import some_names
+from perpixel.data.formats.drawn import DrawnMask
 from perpixel.data.listing import LABEL_KINDS, kinds, list_files
 from perpixel.data.lists import SPLIT_NAMES, TRAINVAL
 from perpixel.data.samples import Dataset
 
 _OWN_FILES = ("dataset.yaml", "class_names.txt", "labelmap.txt")
+_CLASS_FILES = ("labels.txt",)
 
 
 def left_out(dataset: Dataset) -> tuple[str, ...]:
@@ -20,8 +22,9 @@ def left_out(dataset: Dataset) -> tuple[str, ...]:
     alone = {*dataset.unpaired, *(p for s in dataset.unused for p in (s.image, s.mask_path))}
     more = [p for p in found.images if p not in used and p not in alone]
     lists = unused_lists(dataset)
+    own = (*_OWN_FILES, *(_CLASS_FILES if any(isinstance(s.mask, DrawnMask) for s in samples) else ()))
     known = {*lists, *(x.file for x in dataset.lists)}
-    others = tuple(p for p in found.others if p not in known and p.name not in _OWN_FILES)
+    others = tuple(p for p in found.others if p not in known and p not in used and p.name not in own)
     labels = tuple(p for p in others if p.suffix.lower() in LABEL_KINDS)
     lines = [
         (dataset.unpaired, f"without a partner: {some_names(_relative(dataset.unpaired, root))}"),
