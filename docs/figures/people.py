@@ -10,9 +10,16 @@ from torch import Tensor, nn
 from perpixel.detection import Objects, build, detection_loss
 
 SIZE = (128, 176)
-SMALL = {"encoder": "resnet10t", "stride": 8, "channels": 64, "anchor_sizes": (24, 40, 64), "anchor_ratios": (2.0,), "proposals": 64}
+SMALL = {
+    "encoder": "resnet10t",
+    "stride": 8,
+    "channels": 64,
+    "anchor_sizes": (24, 40, 64),
+    "anchor_ratios": (2.0,),
+    "proposals": 64,
+}
 """What both detectors have: people are about twice as high as wide."""
-STEPS, BATCH, RATE = 500, 4, 1e-3
+STEPS, BATCH, RATE = 300, 4, 1e-3
 
 
 def scene(seed: int, people: int = 3) -> tuple[np.ndarray, Objects]:
