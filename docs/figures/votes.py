@@ -63,7 +63,7 @@ def votes() -> Figure:
     """A row for the right box and a row for the wrong one: where it lies, the nine maps under it, the nine votes."""
     found = count(trained())
     figure = canvas(6.4)
-    names = ("a box that lies right", f"half a width beside and a quarter above (IoU {iou(found):.2f})")
+    names = ("a box that lies right", f"a box beside it: IoU {iou(found):.2f}")
     rows = figure.subfigures(2, 1)
     for n, (part, name) in enumerate(zip(rows, names, strict=True)):
         row(part, found, n, name)
@@ -73,7 +73,7 @@ def votes() -> Figure:
 def row(part: SubFigure, found: Votes, n: int, name: str) -> None:
     left, middle, right = part.subfigures(1, 3, width_ratios=(1.25, 1.9, 1.0))
     ax = bare(left.subplots(), "")
-    ax.imshow(found.picture)
+    ax.imshow(found.picture, interpolation="nearest")
     ax.set_xlabel(name, color=INK)
     grid(ax, found.boxes[n], 1.0)
     limit = float(found.maps.abs().max())
