@@ -1,4 +1,4 @@
-"""Deformable sampling: where the last convolutions of a small deformable R-FCN look, and how its parts of a box move."""
+"""Deformable sampling: the points that the parts of a box read on a person, as they would lie and as they do."""
 
 from functools import cache
 
@@ -11,10 +11,9 @@ from matplotlib.patches import Rectangle
 from style import ACCENT, bare, canvas
 from torch import Tensor, nn
 
-from perpixel.analyze.sampling import sampling_points
-from perpixel.layers.deformable import DeformableConv2d
+from perpixel.detection.operators.deformable_ps_roi_pool import sampling_points
 
-GROUP, STEPS, SCENE, STRIDE = 3, 150, 7, 8
+GROUP, STEPS, SCENE, STRIDE, SAMPLES = 3, 150, 7, 8, 4
 PERSON = 1
 
 
@@ -24,50 +23,46 @@ def trained() -> nn.Module:
     return people.learned("deformable_rfcn", steps=STEPS, group=GROUP)
 
 
-def places(boxes: Tensor) -> dict[str, tuple[int, int]]:
-    """The units (row, column) of the map over the middle of the highest and the lowest person."""
-    heights = boxes[:, 3] - boxes[:, 1]
-    middles = (boxes[:, :2] + boxes[:, 2:]) / 2 / STRIDE
-    chosen = {"a large person": middles[int(heights.argmax())], "a small person": middles[int(heights.argmin())]}
-    return {name: (round(float(y)), round(float(x))) for name, (x, y) in chosen.items()}
-
-
 @torch.no_grad()
-def moved(model: nn.Module, picture: np.ndarray, box: Tensor) -> Tensor:
-    """By how many pixels the 3 x 3 parts of a box move for the class of people: (2, k, k), columns and rows."""
+def points(model: nn.Module, picture: np.ndarray, box: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the class of people is read for a box, before and after the parts move: (2, k * k * 4 * 4) columns and rows in
+    pixels of the picture, each."""
     features = model.propose(people.as_input(picture))["features"]  # type: ignore[operator]
     roi = torch.cat([torch.zeros(1), box])[None]
-    tenths = model.offsets(features[2], roi)[0, 2 * PERSON : 2 * PERSON + 2]  # type: ignore[operator]
-    return 0.1 * tenths * (box[2:] - box[:2]).view(2, 1, 1)
+    offsets = model.offsets(features[2], roi)[:, 2 * PERSON : 2 * PERSON + 2]  # type: ignore[operator]
+    still, moved = (pixels(roi, o) for o in (torch.zeros_like(offsets), offsets))
+    return still, moved
+
+
+def pixels(roi: Tensor, offsets: Tensor) -> Tensor:
+    columns, rows = sampling_points(roi, offsets, GROUP, STRIDE, SAMPLES, spread=0.1)  # 1,1,k,k,4 each
+    x = columns[..., None, :].expand(*columns.shape, SAMPLES)
+    y = rows[..., None].expand(*rows.shape, SAMPLES)
+    return (torch.stack([x.flatten(), y.flatten()]) + 0.5) * STRIDE - 0.5
 
 
 def sampling() -> Figure:
-    """Two units with the points of the last layer, and a person's parts, as they would lie and as they do."""
+    """The highest and the lowest person of a scene, each before and after."""
     model = trained()
     picture, objects = people.scene(SCENE)
-    figure = canvas(2.5)
-    axes = figure.subplots(1, 3)
-    last = [name for name, part in model.named_modules() if isinstance(part, DeformableConv2d)][-1:]
-    for ax, (name, unit) in zip(axes, places(objects.boxes).items(), strict=False):
-        found = sampling_points(model, people.as_input(picture), unit, STRIDE, last)
-        bare(ax, f"one unit on {name}").imshow(picture, interpolation="nearest")
-        rows, columns = found.points.T.numpy()
-        ax.scatter(columns, rows, s=14, color="red", alpha=0.8, linewidths=0)
-        ax.plot(found.unit[1], found.unit[0], "o", color="lime", markersize=5)
-        ax.set_xlim(-0.5, people.SIZE[1] - 0.5)
-        ax.set_ylim(people.SIZE[0] - 0.5, -0.5)
-    best = objects.boxes[int((objects.boxes[:, 3] - objects.boxes[:, 1]).argmax())]
-    bare(axes[2], "parts of a box, and where they look").imshow(picture, interpolation="nearest")
-    parts(axes[2], best, moved(model, picture, best))
+    heights = objects.boxes[:, 3] - objects.boxes[:, 1]
+    figure = canvas(3.3)
+    axes = figure.subplots(1, 4)
+    for n, chosen in enumerate((int(heights.argmax()), int(heights.argmin()))):
+        box = objects.boxes[chosen]
+        for ax, found, title in zip(
+            axes[2 * n :], points(model, picture, box), ("without offsets", "moved"), strict=False
+        ):
+            bare(ax, title).imshow(picture, interpolation="nearest")
+            around(ax, box, found)
     return figure
 
 
-def parts(ax: Axes, box: Tensor, moves: Tensor) -> None:
+def around(ax: Axes, box: Tensor, found: Tensor) -> None:
+    """The box and its points, and of the picture what is near."""
     x1, y1, x2, y2 = (box - 0.5).tolist()
-    w, h = (x2 - x1) / GROUP, (y2 - y1) / GROUP
-    for i in range(GROUP):
-        for j in range(GROUP):
-            x, y = x1 + j * w, y1 + i * h
-            ax.add_patch(Rectangle((x, y), w, h, fill=False, edgecolor="white", linewidth=0.8))
-            there = (x + float(moves[0, i, j]), y + float(moves[1, i, j]))
-            ax.add_patch(Rectangle(there, w, h, fill=False, edgecolor=ACCENT, linewidth=1.6))
+    ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor="white", linewidth=1.2))
+    ax.scatter(*found.numpy(), s=7, color=ACCENT, linewidths=0)
+    margin = 0.3 * (y2 - y1)
+    ax.set_xlim(x1 - margin, x2 + margin)
+    ax.set_ylim(y2 + margin, y1 - margin)
