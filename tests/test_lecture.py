@@ -73,7 +73,18 @@ def test_the_networks_of_the_lecture_are_named_and_exist() -> None:
 @pytest.fixture
 def figures() -> Iterator[dict[str, ModuleType]]:
     """The modules that draw, imported from their folder and forgotten afterwards."""
-    names = ("style", "upsampling", "fields", "coarse_to_fine", "gridding", "pyramid", "people", "votes", "sampling", "draw")
+    names = (
+        "style",
+        "upsampling",
+        "fields",
+        "coarse_to_fine",
+        "gridding",
+        "pyramid",
+        "people",
+        "votes",
+        "sampling",
+        "draw",
+    )
     sys.path.insert(0, str(ROOT / "docs" / "figures"))
     try:
         yield {name: importlib.import_module(name) for name in names}
