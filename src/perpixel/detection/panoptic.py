@@ -51,7 +51,8 @@ def join(
             f"expected masks (N, H, W), N scores and classes, and labels (H, W); got {masks.shape}, {len(scores)}, "
             f"{len(classes)} and {labels.shape}"
         )
-    ids, known = np.zeros(labels.shape, np.int64), {}
+    ids = np.zeros(labels.shape, np.int64)
+    known: dict[int, int] = {}
     for n in np.argsort(-np.asarray(scores, float), kind="stable").tolist():
         area, free = int(masks[n].sum()), masks[n] & (ids == 0)
         if scores[n] < least_score or not area or not free.any() or 1 - free.sum() / area > most_covered:
