@@ -59,7 +59,7 @@ def test_every_block_prints_what_the_page_says() -> None:
 def test_sections_have_code() -> None:
     """From the first section to the reading list, each has a paragraph and a block."""
     sections = re.split(r"^## ", TEXT, flags=re.MULTILINE)[1:]
-    assert len(sections) == 20
+    assert len(sections) == 24
     assert [s.splitlines()[0] for s in sections if "```python" not in s] == []
 
 
@@ -73,7 +73,18 @@ def test_the_networks_of_the_lecture_are_named_and_exist() -> None:
 @pytest.fixture
 def figures() -> Iterator[dict[str, ModuleType]]:
     """The modules that draw, imported from their folder and forgotten afterwards."""
-    names = ("style", "upsampling", "fields", "coarse_to_fine", "gridding", "pyramid", "draw")
+    names = (
+        "style",
+        "upsampling",
+        "fields",
+        "coarse_to_fine",
+        "gridding",
+        "pyramid",
+        "people",
+        "votes",
+        "sampling",
+        "draw",
+    )
     sys.path.insert(0, str(ROOT / "docs" / "figures"))
     try:
         yield {name: importlib.import_module(name) for name in names}

@@ -11,7 +11,9 @@ import coarse_to_fine
 import fields
 import gridding
 import pyramid
+import sampling
 import upsampling
+import votes
 from matplotlib.figure import Figure
 from style import save
 
@@ -23,7 +25,9 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "gridding": gridding.gridding,
     "pooling": upsampling.pooling,
     "pyramid": pyramid.pyramid,
+    "sampling": sampling.sampling,
     "tiling": upsampling.tiling,
+    "votes": votes.votes,
 }
 """Name of the PNG -> what draws it."""
 

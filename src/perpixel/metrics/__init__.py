@@ -11,6 +11,7 @@ from perpixel.metrics.cooccurrence import CoOccurrence
 from perpixel.metrics.error_counts import KINDS, ErrorCounts
 from perpixel.metrics.evaluation import METRICS, Evaluation, image_mean_iou
 from perpixel.metrics.membranes import MembraneScores, membrane_scores, rand_error, warping_error
+from perpixel.metrics.panoptic import PanopticQuality, Segments
 from perpixel.metrics.regions import ImageErrors, image_errors
 from perpixel.metrics.uncertainty import ClassReliability, RiskCoverage
 
@@ -31,7 +32,9 @@ __all__ = [
     "Interval",
     "LabelCeiling",
     "MembraneScores",
+    "PanopticQuality",
     "RiskCoverage",
+    "Segments",
     "TrimapIoU",
     "components",
     "conventions",
