@@ -60,10 +60,13 @@ def test_no_file_a_folder_a_nul_a_long_name(tmp_path: Path) -> None:
             read_text(path)
 
 
-def test_a_large_file_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text, "MAX_BYTES", 10)
+def test_a_large_file_is_refused_unread(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("0123456789")
-    assert read_text(tmp_path / "a.txt") == "0123456789"
+    assert read_text(tmp_path / "a.txt", most=10) == "0123456789"
     (tmp_path / "a.txt").write_text("0123456789a")
     with pytest.raises(UserError, match="11 bytes"):
-        read_text(tmp_path / "a.txt")
+        read_text(tmp_path / "a.txt", most=10)
+    with (tmp_path / "sparse.txt").open("wb") as file:
+        file.truncate(text.MAX_BYTES + 1)
+    with pytest.raises(UserError, match="16,777,217 bytes"):
+        read_lines(tmp_path / "sparse.txt")
