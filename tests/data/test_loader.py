@@ -10,6 +10,7 @@ import tifffile
 import torch
 from PIL import Image
 
+from perpixel.bundle import Preprocessing
 from perpixel.core.errors import UserError
 from perpixel.data.loader import Batch, Stream, TrainingSet, batches, collate
 from perpixel.data.mask_source import MaskFile
@@ -117,13 +118,17 @@ def test_a_sample_is_what_is_in_its_files(samples: list[Sample]) -> None:
     assert (image.dtype, labels.dtype) == (torch.uint8, torch.uint8)
 
 
+def takes(channels: int) -> Preprocessing:
+    return Preprocessing(channels, (0.5,) * channels, (0.25,) * channels, dtype="uint8", value_range=(0, 255))
+
+
 def test_channels_and_short_side(samples: list[Sample]) -> None:
-    grey, labels = TrainingSet(samples, CLASSES, STILL, channels=1, short_side=20).decode(0)
+    grey, labels = TrainingSet(samples, CLASSES, STILL, 0, takes(1).training_pair, short_side=20).decode(0)
     assert grey.shape == (1, 20, 25)
     assert labels.shape == (20, 25)
     tifffile.imwrite(samples[0].image, np.zeros((40, 50, 7), np.uint8), photometric="minisblack", planarconfig="contig")
     with pytest.raises(UserError, match="takes 3 channels, this image has 7"):
-        TrainingSet(samples, CLASSES, STILL, channels=3).decode(0)
+        TrainingSet(samples, CLASSES, STILL, 0, takes(3).training_pair).decode(0)
 
 
 def test_windows(samples: list[Sample]) -> None:

@@ -58,6 +58,7 @@ class BundleInfo(BaseModel):
     """The description of a bundle. `network` has a name of the catalog; `training` and `metrics` say where the weights come from.
 
     A detector has the task "detection" and its part; the file of a segmentation network speaks of neither.
+    A network that takes all bands of an image has no key `bands`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -96,6 +97,8 @@ class BundleInfo(BaseModel):
         preprocessing = data.pop("preprocessing")
         if self.task == "segmentation":
             del data["task"], data["detection"]
+        if preprocessing["bands"] is None:
+            del preprocessing["bands"]
         return {**data, **preprocessing}
 
     @property

@@ -11,6 +11,7 @@ from torch import Tensor
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array, match_channels, read_raster
 from perpixel.core.number_types import in_trained_numbers, refuse_far
+from perpixel.data.bands import Bands, chosen, scattered
 from perpixel.data.pairs import read_pair
 from perpixel.data.samples import Sample
 from perpixel.data.tensors import resize_short_side, to_tensor
@@ -39,6 +40,7 @@ class Preprocessing:
         dtype: the number type of the training images, or of most of them; None where it is not known.
         value_range: the least and the greatest number in them, as stored; None where it is not known.
             Images in other numbers are converted or refused by the rules of `perpixel.core.number_types`.
+        bands: which of an image's bands the network takes, in its order; None takes all.
     """
 
     channels: Channels
@@ -49,33 +51,66 @@ class Preprocessing:
     bgr: bool = False
     dtype: NumberType | None = None
     value_range: tuple[Mean, Mean] | None = None
+    bands: Bands | None = None
 
     def __post_init__(self) -> None:
         if len(self.mean) != self.channels or len(self.std) != self.channels:
             raise UserError(
                 f"{self.channels} channels need as many means and stds, got {len(self.mean)} and {len(self.std)}"
             )
+        if self.bands is not None and len(self.bands.taken) != self.channels:
+            raise UserError(f"{len(self.bands.taken)} bands are taken, but the network has {self.channels} channels")
         if self.bgr and self.channels != 3:
             raise UserError(f"only images of 3 channels can be taken as BGR, got {self.channels} channels")
         if self.value_range and self.value_range[0] > self.value_range[1]:
             raise UserError(f"value_range must be (least, greatest), got {self.value_range}")
 
     @property
+    def stored(self) -> int:
+        """How many bands an image has of which the network takes `channels`."""
+        return self.channels if self.bands is None else self.bands.of
+
+    @property
+    def words(self) -> str:
+        """What it takes of an image, such as 3 channels, or bands 5 (nir), 4 (red) of 7."""
+        return f"{self.channels} channels" if self.bands is None else self.bands.words
+
+    @property
     def mean_of_bands(self) -> tuple[float, ...]:
-        """The mean of each channel as an image stores them: what stands where nothing was measured."""
-        return self.mean[::-1] if self.bgr else self.mean
+        """The mean of each band as an image stores them: what stands where nothing was measured. 0 for one not taken."""
+        return self._in_order(self.mean) if self.bands is None else scattered(self._in_order(self.mean), self.bands)
+
+    def _in_order(self, values: tuple[float, ...]) -> tuple[float, ...]:
+        """Values of the network's channels, red first."""
+        return values[::-1] if self.bgr else values
 
     def read(self, path: str | Path) -> Array:
-        """The image of a file, (H, W, C): bands as the model takes them, and what was not measured filled with the mean.
+        """The image of a file, (H, W, C): all its bands, and what was not measured filled with the mean.
 
         Raises:
             UserError: it cannot be read.
         """
-        return read_raster(path, self.channels).filled(self.mean_of_bands)
+        return read_raster(path, self.stored).filled(self.mean_of_bands)
 
     def read_pair(self, sample: Sample, taxonomy: Taxonomy) -> tuple[Array, Array]:
         """The image, as `read` gives it, and the labels of a sample; see `perpixel.data.pairs.read_pair`."""
-        return read_pair(sample, taxonomy, self.mean_of_bands, self.channels)
+        return read_pair(sample, taxonomy, self.mean_of_bands, self.stored)
+
+    def training_image(self, path: str | Path) -> Array:
+        """The image of a file, (H, W, channels), in the number type of the other training images, not yet normalised.
+
+        Raises:
+            UserError: it cannot be read, or its bands or numbers are not those of the others.
+        """
+        return self._for_training(self.read(path), str(path))
+
+    def training_pair(self, sample: Sample, taxonomy: Taxonomy) -> tuple[Array, Array]:
+        """As `read_pair`, with the image as `training_image` gives it."""
+        image, labels = self.read_pair(sample, taxonomy)
+        return self._for_training(image, str(sample.image)), labels
+
+    def _for_training(self, image: Array, where: str) -> Array:
+        return match_channels(self.usual_type(chosen(image, self.bands, where), where), self.channels, where)
 
     def usual_type(self, image: Array, where: str = "image") -> Array:
         """A training image: of the type that most of them have, as it is; of another one, converted by the rule for prediction.
@@ -101,9 +136,10 @@ class Preprocessing:
         Raises:
             UserError: as in `__call__`.
         """
+        image = chosen(image, self.bands, where)
         image = match_channels(in_trained_numbers(image, self.dtype, self.value_range, where), self.channels, where)
         if self.dtype is None:
-            refuse_far(image, self.mean_of_bands, self.std[::-1] if self.bgr else self.std, where)
+            refuse_far(image, self._in_order(self.mean), self._in_order(self.std), where)
         tensor = to_tensor(image)
         short_side = max(1, round((self.short_side or min(tensor.shape[-2:])) * self.scale))
         return resize_short_side(tensor, None, short_side)[0][None]

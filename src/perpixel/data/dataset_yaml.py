@@ -27,7 +27,7 @@ from perpixel.data.samples import Dataset, Sample
 from perpixel.data.window import Window
 from perpixel.labels import Taxonomy
 
-KEYS = ("name", "licence", "root", "images", "masks", "splits", "classes", "ignore", "annotations", "overlap")
+KEYS = ("name", "licence", "root", "images", "masks", "splits", "classes", "ignore", "annotations", "overlap", "bands")
 LAYOUT = "dataset.yaml"
 
 
@@ -51,7 +51,23 @@ def read_dataset_yaml(file: Path) -> Dataset:
         classes=taxonomy or found.classes,
         name=str(data.get("name", found.name or root.resolve().name)),
         licence=str(data.get("licence", "")),
+        bands=_bands(data, file),
     )
+
+
+def _bands(data: Mapping[str, Any], file: Path) -> tuple[str, ...]:
+    """The names of the images' bands.
+
+    Raises:
+        UserError: not a list of different names.
+    """
+    named = data.get("bands", [])
+    if not isinstance(named, list) or not all(isinstance(n, str | int | float) for n in named):
+        raise UserError(f'{file}: "bands" must be a list of names, one for each band of an image, got {named!r}')
+    names = tuple(str(n) for n in named)
+    if twice := [n for n in names if names.count(n) > 1]:
+        raise UserError(f'{file}: "bands" names "{twice[0]}" twice')
+    return names
 
 
 def _load(file: Path) -> dict[str, Any]:
@@ -68,6 +84,8 @@ def _load(file: Path) -> dict[str, Any]:
         if k in ("name", "licence", "root", "images", "masks", "annotations", "overlap")
     }
     texts = {k: v for k, v in texts.items() if isinstance(v, str) and v}
+    if isinstance(data.get("bands"), list):
+        data["bands"] = written["bands"]
     if isinstance(data.get("classes"), list):
         data["classes"] = [_named(c, w) for c, w in zip(data["classes"], written["classes"], strict=True)]
     if isinstance(data.get("splits"), dict):

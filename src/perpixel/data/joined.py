@@ -84,7 +84,13 @@ def joined(sets: Mapping[str, Dataset], common: CommonTaxonomy) -> Dataset:
         name=" + ".join(parts),
         licence="; ".join(f"{key}: {part.licence}" for key, part in parts.items() if part.licence),
         notes=tuple(f"{key}: {note}" for key, part in parts.items() for note in part.notes),
+        bands=_same_bands(list(parts.values())),
     )
+
+
+def _same_bands(parts: Sequence[Dataset]) -> tuple[str, ...]:
+    """What the bands are called, where all sets say the same."""
+    return parts[0].bands if len({part.bands for part in parts}) == 1 else ()
 
 
 def _mapped(dataset: Dataset, common: CommonTaxonomy, key: str) -> Dataset:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from perpixel.core.errors import UserError
-from perpixel.core.image import Array, match_channels
+from perpixel.core.image import Array
 from perpixel.core.reporter import Reporter
 from perpixel.data.pairs import read_labels, read_pair
 from perpixel.data.samples import Sample
@@ -46,10 +46,8 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
         taxonomy: how masks become labels.
         augmentation: what is drawn at random.
         seed: of everything random.
-        channels: grey becomes RGB or RGB grey where an image has other channels; None takes them as they are.
+        read: gives a sample's image (H, W, C) and labels (H, W); files as they are stored by default.
         short_side: images are first resized to this shorter side, in pixels; None keeps their size.
-        mean: of each channel, which stands where nothing was measured.
-        usual_type: brings an image (named for an error) to the number type of the others, or raises UserError.
         memory_bytes: how much the decoded pairs may take; None is a quarter of the machine's free memory.
     """
 
@@ -59,15 +57,12 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
         taxonomy: Taxonomy,
         augmentation: Augmentation,
         seed: int = 0,
-        channels: int | None = None,
+        read: Callable[[Sample, Taxonomy], tuple[Array, Array]] = read_pair,
         short_side: int | None = None,
-        mean: Sequence[float] = (),
-        usual_type: Callable[[Array, str], Array] | None = None,
         memory_bytes: int | None = None,
     ) -> None:
         self.samples, self.taxonomy, self.augmentation = tuple(samples), taxonomy, augmentation
-        self.seed, self.channels, self.short_side, self.mean = seed, channels, short_side, tuple(mean)
-        self.usual_type = usual_type
+        self.seed, self.read, self.short_side = seed, read, short_side
         self.memory_bytes = free_memory() // 4 if memory_bytes is None else memory_bytes
         self._kept: list[tuple[Tensor, Tensor]] = []
 
@@ -95,12 +90,7 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
 
     def decode(self, index: int) -> tuple[Tensor, Tensor]:
         """The pair as it is before augmentation."""
-        sample = self.samples[index]
-        image_array, label_array = read_pair(sample, self.taxonomy, self.mean, self.channels)
-        if self.usual_type is not None:
-            image_array = self.usual_type(image_array, str(sample.image))
-        if self.channels is not None:
-            image_array = match_channels(image_array, self.channels, str(sample.image))
+        image_array, label_array = self.read(self.samples[index], self.taxonomy)
         image, labels = to_tensor(image_array), torch.from_numpy(np.ascontiguousarray(label_array))
         if self.short_side is None:
             return image, labels

@@ -61,6 +61,7 @@ class Dataset:
         hashed: val was cut out of train by a hash of the names; nobody made the split.
         unused: pairs that no list names.
         notes: what of the folder is not used, a line each.
+        bands: what the images' bands are called, in order; empty where nobody says.
         infer: finds the classes that the masks of some samples tell by themselves, if they do.
     """
 
@@ -75,6 +76,7 @@ class Dataset:
     hashed: bool = False
     unused: tuple[Sample, ...] = ()
     notes: tuple[str, ...] = ()
+    bands: tuple[str, ...] = ()
     infer: Callable[[Sequence[Sample]], Taxonomy | None] = field(default=no_classes, compare=False)
 
     def __repr__(self) -> str:

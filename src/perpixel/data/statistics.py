@@ -5,7 +5,7 @@ All of it comes from one survey: every mask is decoded once, and so are the imag
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from perpixel.core import Size
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array
 from perpixel.core.reporter import Reporter
+from perpixel.data.bands import Bands
 from perpixel.data.facts import PairFacts, label_counts, usual_channels
 from perpixel.data.notes import group_notes, image_notes, mask_notes, overlap_notes
 from perpixel.data.pairs import read_labels, size_mismatch
@@ -51,6 +52,13 @@ class ImageStatistics:
     median_size: Size
     dtype: str = ""
     value_range: tuple[float, float] = (0.0, 0.0)
+
+    def only(self, bands: Bands | None) -> "ImageStatistics":
+        """Those of the bands that are taken, in their order; the range stays that of all."""
+        if bands is None:
+            return self
+        mean, std = (tuple(values[n - 1] for n in bands.taken) for values in (self.mean, self.std))
+        return replace(self, channels=len(bands.taken), mean=mean, std=std)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from perpixel.analyze.maps import LOGITS
 from perpixel.core import IGNORE, Size
 from perpixel.core.image import Array
 from perpixel.core.reporter import Reporter, Silent
-from perpixel.data.pairs import read_pair
 from perpixel.data.samples import Sample
 from perpixel.explain.context import ContextCurve, Fill, Kept, context_curve, doubling
 from perpixel.explain.fields import logits_side
@@ -92,7 +91,7 @@ def study_context(
             report.step(done, len(samples), "context")
             if all(len(one.curves) >= objects for one in classes):
                 break
-            image, truth = read_pair(sample, taxonomy, predictor.preprocessing.mean_of_bands)
+            image, truth = predictor.preprocessing.read_pair(sample, taxonomy)
             tensor = predictor.preprocessing(image, sample.name).to(predictor.device)
             labels = _resized(truth, (tensor.shape[-2], tensor.shape[-1]))
             radii = radii or tuple(doubling(max(labels.shape)))

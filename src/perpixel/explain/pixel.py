@@ -113,7 +113,7 @@ def explain_pixel(
     Raises:
         UserError: a pixel outside the image, a class that is not there, or channels that do not fit.
     """
-    image = as_array(image, predictor.preprocessing.channels, predictor.preprocessing.mean_of_bands)
+    image = as_array(image, predictor.preprocessing.stored, predictor.preprocessing.mean_of_bands)
     label = check(predictor.taxonomy, image.shape[:2], at, label)
     tensor = predictor.preprocessing(image).to(predictor.device)
     size: Size = (tensor.shape[-2], tensor.shape[-1])

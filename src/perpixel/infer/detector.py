@@ -142,7 +142,7 @@ class BoxPredictor:
             array, notes = read_with_notes(image, takes)
             found = self.find(array, str(image))
         else:
-            array, notes = as_array(image, takes.channels, takes.mean_of_bands), []
+            array, notes = as_array(image, takes.stored, takes.mean_of_bands), []
             found = self.find(array)
         return Boxes(found, self.names, self.colours, display_image(array), tuple(notes))
 

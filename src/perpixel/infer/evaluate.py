@@ -121,7 +121,7 @@ def read_measured(sample: Sample, taxonomy: Taxonomy, takes: Preprocessing, name
     Raises:
         UserError: as `read_noted`; or the classes are not named, and the mask's palette has them in another order.
     """
-    read = read_noted(sample, taxonomy, takes.mean_of_bands, takes.channels)
+    read = read_noted(sample, taxonomy, takes.mean_of_bands, takes.stored)
     if read.order and not named:
         raise UserError(f"{sample.mask_path}: {read.order}; {NAME_THEM}")
     return read

@@ -46,8 +46,8 @@ def read_with_notes(file: str | Path, takes: Preprocessing) -> tuple[Array, list
     Raises:
         UserError: it cannot be read.
     """
-    raster = read_raster(file, takes.channels)
-    return raster.filled(takes.mean_of_bands), raster_notes(raster, takes.channels)
+    raster = read_raster(file, takes.stored)
+    return raster.filled(takes.mean_of_bands), raster_notes(raster, takes.stored)
 
 
 def _what_to_do(image: Any) -> str:

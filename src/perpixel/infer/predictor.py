@@ -149,7 +149,7 @@ class Predictor:
             UserError: the file cannot be read, its channels or numbers do not fit the model, or samples of a model without
                 dropout.
         """
-        array = as_array(image, self.preprocessing.channels, self.preprocessing.mean_of_bands)
+        array = as_array(image, self.preprocessing.stored, self.preprocessing.mean_of_bands)
         where = name or (str(image) if isinstance(image, str | Path) else "image")
         question = Question(array, where, flip, tile, samples)
         answer = self.answer(question, probabilities)

@@ -95,7 +95,7 @@ def _images(predictor: BoxPredictor, measured: EvaluatedBoxes, taxonomy: Taxonom
     shots = []
     for one in measured.worst(PICTURED):
         takes = predictor.preprocessing
-        image, truth = read_objects(one.sample, taxonomy, predictor.rule, takes.mean_of_bands, takes.channels)
+        image, truth = read_objects(one.sample, taxonomy, predictor.rule, takes.mean_of_bands, takes.stored)
         found = predictor.predict(image)
         pictures = {
             "truth": draw_truth(display_image(image), truth, predictor.colours),

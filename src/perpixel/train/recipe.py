@@ -2,7 +2,7 @@
 
 import copy
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -50,6 +50,7 @@ class DataPart(Part):
     alone; the rest is explained at `perpixel.data.transforms.Augmentation`.
     mean and std None are measured on the training images, or, with `init`, are those of its bundle, and so is bgr: whether
     the network takes blue first, as Caffe's do (mean and std are then in that order).
+    bands: those of an image that the network takes, in its order, by number from 1 or by the names of dataset.yaml.
     """
 
     path: Place = ""
@@ -68,6 +69,7 @@ class DataPart(Part):
     mean: tuple[Mean, ...] | None = None
     std: tuple[Std, ...] | None = None
     bgr: bool | None = None
+    bands: tuple[Annotated[int, Field(ge=1)] | str, ...] | None = None
     workers: int | None = Field(None, ge=0, le=1024)
 
     @model_validator(mode="after")

@@ -13,10 +13,11 @@ from perpixel.bundle import BundleInfo, Preprocessing
 from perpixel.bundle.network import build_network
 from perpixel.core.errors import UserError
 from perpixel.core.reporter import Reporter
+from perpixel.data.bands import Bands, find_bands
 from perpixel.data.fingerprint import look
 from perpixel.data.loader import TrainingSet
 from perpixel.data.samples import Dataset, Sample
-from perpixel.data.statistics import ClassCounts
+from perpixel.data.statistics import ClassCounts, ImageStatistics
 from perpixel.data.transforms import Augmentation
 from perpixel.labels import Taxonomy
 from perpixel.losses import WeightedSum, build_loss, class_weights
@@ -84,7 +85,7 @@ class Setup:
         )
         return [
             f"data      {self.dataset.name} ({self.dataset.layout}): {len(self.training_set)} train, {len(self.val)} val, "
-            f"{self.taxonomy.num_classes} classes, {self.preprocessing.channels} channels",
+            f"{self.taxonomy.num_classes} classes, {self.preprocessing.words}",
             *(f"left out  {note}" for note in self.dataset.notes),
             *(f"data      {note}" for note in self.notes),
             f"model     {recipe.model.name}: {parameters:,} parameters; {memory_words(memory)}",
@@ -115,21 +116,14 @@ def set_up(recipe: Recipe, report: Reporter | None = None, kept: Mapping[str, An
     looked = look(dataset, recipe.data.train_split, recipe.data.val_split, report, kept)
     known = looked.facts
     train, val = dataset.split(recipe.data.train_split), dataset.samples(recipe.data.val_split)
-    taxonomy, counts, found = known.taxonomy, known.counts, known.images
+    taxonomy, counts = known.taxonomy, known.counts
+    bands = find_bands(recipe.data.bands, dataset.bands, known.images.channels)
+    found = known.images.only(bands)
     init = recipe.init if recipe.data.mean is None else None
     recipe = resolved(recipe, *expected_pixels(init, recipe.model.name, found), found.median_size)
     data = recipe.data
     _refuse_other_channels(dataset, found.channels, data)
-    preprocessing = Preprocessing(
-        channels=found.channels,
-        mean=data.mean or (),
-        std=data.std or (),
-        short_side=data.short_side,
-        scale=data.predict_scale,
-        bgr=bool(data.bgr),
-        dtype=found.dtype or None,  # type: ignore[arg-type]
-        value_range=found.value_range if found.dtype else None,
-    )
+    preprocessing = preprocessing_of(data, found, bands)
     weights = class_weights(_rule(recipe), counts.pixels, counts.image_pixels, recipe.loss.enet_constant)
     torch.manual_seed(recipe.seed)
     model = build_network(
@@ -145,10 +139,8 @@ def set_up(recipe: Recipe, report: Reporter | None = None, kept: Mapping[str, An
             taxonomy,
             augmentation(data),
             recipe.seed,
-            found.channels,
+            preprocessing.training_pair,
             recipe.data.short_side,
-            preprocessing.mean_of_bands,
-            preprocessing.usual_type,
         ),
         val=val,
         counts=counts,
@@ -157,6 +149,21 @@ def set_up(recipe: Recipe, report: Reporter | None = None, kept: Mapping[str, An
         weights=tuple(float(w) for w in weights),
         notes=known.notes,
         known=looked.to_dict(),
+    )
+
+
+def preprocessing_of(data: DataPart, found: ImageStatistics, bands: Bands | None) -> Preprocessing:
+    """What is done to an image, by a recipe that leaves nothing open and what was found of the bands that are taken."""
+    return Preprocessing(
+        channels=found.channels,
+        mean=data.mean or (),
+        std=data.std or (),
+        short_side=data.short_side,
+        scale=data.predict_scale,
+        bgr=bool(data.bgr),
+        dtype=found.dtype or None,  # type: ignore[arg-type]
+        value_range=found.value_range if found.dtype else None,
+        bands=bands,
     )
 
 

@@ -11,6 +11,7 @@ from perpixel.bundle import BundleInfo, Preprocessing
 from perpixel.bundle.network import build_network
 from perpixel.core import Size
 from perpixel.core.reporter import Reporter
+from perpixel.data.bands import find_bands
 from perpixel.data.fingerprint import look
 from perpixel.data.folders import open_dataset
 from perpixel.data.loader import TrainingSet
@@ -30,6 +31,7 @@ from perpixel.train.objectives.decoupled_samples import (
     with_more,
 )
 from perpixel.train.recipe import DataPart, DecoupledPart, ModelPart, Recipe
+from perpixel.train.setup import preprocessing_of
 
 
 def decoupled_recipe(part: DecoupledPart | None = None) -> Recipe:
@@ -58,18 +60,12 @@ def decoupled_job(recipe: Recipe, part: DecoupledPart, report: Reporter, kept: M
     looked = look(dataset, recipe.data.train_split, recipe.data.val_split, report, kept)
     known = looked.facts
     samples, val = dataset.split(recipe.data.train_split), dataset.samples(recipe.data.val_split)
-    taxonomy, found = known.taxonomy, known.images
-    mean, std, bgr = expected_pixels(recipe.init if recipe.data.mean is None else None, NETWORK, found)
-    data = recipe.data
-    preprocessing = Preprocessing(
-        found.channels,
-        data.mean or mean,
-        data.std or std,
-        data.short_side or min(size),
-        bgr=bgr if data.bgr is None else data.bgr,
-        dtype=found.dtype or None,  # type: ignore[arg-type]
-        value_range=found.value_range if found.dtype else None,
-    )
+    taxonomy, bands = known.taxonomy, find_bands(recipe.data.bands, dataset.bands, known.images.channels)
+    found, data = known.images.only(bands), recipe.data
+    mean, std, bgr = expected_pixels(recipe.init if data.mean is None else None, NETWORK, found)
+    whole = {"mean": data.mean or mean, "std": data.std or std, "bgr": bgr if data.bgr is None else data.bgr}
+    data = data.model_copy(update={**whole, "short_side": data.short_side or min(size)})
+    preprocessing = preprocessing_of(data, found, bands)
     torch.manual_seed(recipe.seed)
     model = build_network(NETWORK, taxonomy.num_classes, found.channels, recipe.model.options, filled=kept is not None)
     assert isinstance(model, DecoupledNet)
@@ -78,10 +74,8 @@ def decoupled_job(recipe: Recipe, part: DecoupledPart, report: Reporter, kept: M
         taxonomy,
         views(size),
         recipe.seed,
-        found.channels,
+        preprocessing.training_pair,
         preprocessing.short_side,
-        preprocessing.mean_of_bands,
-        preprocessing.usual_type,
     )
     weak, strong = weak_and_strong(reader, model.background, part, recipe.seed, report)
     if part.image_labels:

@@ -17,7 +17,6 @@ from torchvision.transforms.v2 import functional as T
 from perpixel.bundle.preprocessing import Preprocessing
 from perpixel.core import IGNORE, Size
 from perpixel.core.errors import UserError, nearest
-from perpixel.core.image import match_channels, read_raster
 from perpixel.data.tensors import resize_short_side, to_tensor
 from perpixel.data.transforms import Augmentation, augment
 from perpixel.labels import Taxonomy
@@ -67,8 +66,7 @@ def with_more(
         for name in shown:
             if name not in taxonomy.names:
                 raise UserError(f'{path}: there is no class "{name}".{nearest(name, taxonomy.names)}')
-        array = read_raster(path, preprocessing.channels).filled(preprocessing.mean_of_bands)
-        image = to_tensor(match_channels(preprocessing.usual_type(array, str(path)), preprocessing.channels, str(path)))
+        image = to_tensor(preprocessing.training_image(path))
         images.append(resize_short_side(image, None, preprocessing.short_side or 1)[0])
         rows.append(torch.tensor([[name in shown for name in names]]))
     return Weak(images, torch.cat(rows))

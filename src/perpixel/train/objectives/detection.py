@@ -13,6 +13,7 @@ from perpixel.bundle import BundleInfo, Detector, Preprocessing, save_bundle
 from perpixel.bundle.network import build_network
 from perpixel.core.errors import UserError
 from perpixel.core.reporter import Reporter
+from perpixel.data.bands import find_bands
 from perpixel.data.fingerprint import look
 from perpixel.data.folders import open_dataset
 from perpixel.data.loader import Stream, TrainingSet, batches_of
@@ -27,7 +28,7 @@ from perpixel.labels import Taxonomy
 from perpixel.train.initial import expected_pixels
 from perpixel.train.objective import Figures, Job, Place, Stage
 from perpixel.train.recipe import DetectionPart, Recipe
-from perpixel.train.setup import augmentation, resolved
+from perpixel.train.setup import augmentation, preprocessing_of, resolved
 
 QUANTILES = {3: (0.15, 0.5, 0.85), 5: (0.1, 0.3, 0.5, 0.7, 0.9)}
 """Which sizes of the objects become the sizes of so many anchors."""
@@ -146,30 +147,21 @@ def detection_job(recipe: Recipe, report: Reporter, known: Mapping[str, Any] | N
     dataset = open_dataset(recipe.data.path)
     looked = look(dataset, recipe.data.train_split, recipe.data.val_split, report, known)
     samples, val = dataset.split(recipe.data.train_split), dataset.samples(recipe.data.val_split)
-    taxonomy, found = looked.facts.taxonomy, looked.facts.images
+    taxonomy, every_band = looked.facts.taxonomy, looked.facts.images
+    bands = find_bands(recipe.data.bands, dataset.bands, every_band.channels)
+    found = every_band.only(bands)
     rule = ObjectRule(object_classes(taxonomy, part.classes), part.instances, part.least_pixels, part.least_side)
     init = recipe.init if recipe.data.mean is None else None
     recipe = resolved(recipe, *expected_pixels(init, recipe.model.name, found), found.median_size)
     data = recipe.data
-    preprocessing = Preprocessing(
-        channels=found.channels,
-        mean=data.mean or (),
-        std=data.std or (),
-        short_side=data.short_side,
-        scale=data.predict_scale,
-        bgr=bool(data.bgr),
-        dtype=found.dtype or None,  # type: ignore[arg-type]
-        value_range=found.value_range if found.dtype else None,
-    )
+    preprocessing = preprocessing_of(data, found, bands)
     pairs = TrainingSet(
         samples,
         taxonomy,
         augmentation(data),
         recipe.seed,
-        found.channels,
+        preprocessing.training_pair,
         data.short_side,
-        preprocessing.mean_of_bands,
-        preprocessing.usual_type,
     )
     kept = pairs.keep_in_memory(report)
     objects = read_all(pairs, rule, report)
