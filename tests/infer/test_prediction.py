@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from perpixel.core.image import read_mask
+from perpixel.data.bands import Bands
 from perpixel.infer import Prediction, Predictor, load
 from perpixel.infer.images import display_image
 from perpixel.infer.prediction import Probabilities
@@ -106,7 +107,7 @@ def test_overlay_mixes(taxonomy: Taxonomy) -> None:
 
 
 def test_display_image() -> None:
-    eight = image_of(4, 4, 5)
+    eight = image_of(4, 4, 4)
     np.testing.assert_array_equal(display_image(eight), eight[..., :3])
     np.testing.assert_array_equal(display_image(eight[..., :1]), eight[..., :1].repeat(3, 2))
     assert display_image(np.zeros((3, 3, 1), np.float32)).max() == 0
@@ -115,3 +116,14 @@ def test_display_image() -> None:
     assert shown.shape == (20, 20, 3)
     assert shown.min() == 0
     assert shown.max() == 255
+
+
+def test_what_is_shown_of_many_bands() -> None:
+    """The bands that are taken, in their order; bytes of a scene are dark and are stretched, those of a photo are not."""
+    scene = np.stack([np.full((8, 8), v, np.uint8) for v in (10, 20, 30, 40, 50)], -1)
+    scene[:4] += 40
+    shown = display_image(scene, Bands((5, 1), 5))
+    assert (shown[0, 0].tolist(), shown[7, 7].tolist()) == ([255] * 3, [0] * 3)
+    first, last = display_image(scene, Bands((1, 3, 5), 5))[[0, 7], [0, 7]].tolist()
+    assert first == [127, 191, 255]  # 50, 70, 90 between 10 and 90
+    assert last == [0, 63, 127]

@@ -144,7 +144,7 @@ class BoxPredictor:
         else:
             array, notes = as_array(image, takes.stored, takes.mean_of_bands), []
             found = self.find(array)
-        return Boxes(found, self.names, self.colours, display_image(array), tuple(notes))
+        return Boxes(found, self.names, self.colours, display_image(array, takes.bands), tuple(notes))
 
     @torch.inference_mode()
     def find(self, image: Array, where: str = "image") -> Detections:

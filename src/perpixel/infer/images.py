@@ -11,6 +11,7 @@ from torch import Tensor
 from perpixel.bundle import Preprocessing
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array, Raster, image_from_pillow, read_raster
+from perpixel.data.bands import Bands, chosen
 from perpixel.data.notes import raster_notes
 
 ImageLike = str | Path | Image.Image | Array
@@ -59,11 +60,13 @@ def _what_to_do(image: Any) -> str:
     return "; write its bytes to a file and give its path" if hasattr(image, "read") or isinstance(image, bytes) else ""
 
 
-def display_image(image: Array) -> Array:
-    """(H, W, C) of any kind as (H, W, 3) uint8 to look at: the first three channels (or the first), stretched
-    from the 2nd to the 98th percentile unless they are 8-bit already."""
+def display_image(image: Array, bands: Bands | None = None) -> Array:
+    """(H, W, C) of any kind as (H, W, 3) uint8 to look at: the first three of the bands that are taken (or the first), stretched
+    from the 2nd to the 98th percentile unless it is a photo of bytes."""
+    is_photo = image.dtype == np.uint8 and image.shape[2] <= 4
+    image = chosen(image, bands, "image")
     shown = image[..., :3] if image.shape[2] >= 3 else np.repeat(image[..., :1], 3, axis=2)
-    if shown.dtype == np.uint8:
+    if is_photo:
         return shown
     low, high = np.percentile(shown[::4, ::4], [2, 98])
     return (np.clip((shown - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)

@@ -160,7 +160,7 @@ class Predictor:
             assert found is not None
             return found
 
-        picture = display_image(array)
+        picture = display_image(array, self.preprocessing.bands)
         return Prediction(answer.labels, self.taxonomy, picture, answer.mean_confidence, ask, answer.mean_variance)
 
     @torch.inference_mode()

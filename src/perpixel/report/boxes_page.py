@@ -98,7 +98,7 @@ def _images(predictor: BoxPredictor, measured: EvaluatedBoxes, taxonomy: Taxonom
         image, truth = read_objects(one.sample, taxonomy, predictor.rule, takes.mean_of_bands, takes.stored)
         found = predictor.predict(image)
         pictures = {
-            "truth": draw_truth(display_image(image), truth, predictor.colours),
+            "truth": draw_truth(display_image(image, takes.bands), truth, predictor.colours),
             "found, score 0.5 and more": found.picture(),
         }
         panels = [(kind, data_uri(shrink(np.asarray(picture)))) for kind, picture in pictures.items()]
