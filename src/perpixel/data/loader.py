@@ -64,7 +64,7 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
         self.samples, self.taxonomy, self.augmentation = tuple(samples), taxonomy, augmentation
         self.seed, self.read, self.short_side = seed, read, short_side
         self.memory_bytes = free_memory() // 4 if memory_bytes is None else memory_bytes
-        self._kept: list[tuple[Tensor, Tensor]] = []
+        self._kept: Sequence[tuple[Tensor, Tensor]] = []
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -102,23 +102,32 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, str]]):
         """Decodes everything once, unless it turns out not to fit; says whether it did. `report` may raise to stop."""
         if self._kept:
             return True
-        if _nbytes(self.decode(0)) * len(self) > self.memory_bytes:
+        if nbytes(self.decode(0)) * len(self) > self.memory_bytes:
             return False  # not worth beginning; later pairs may still be larger than the first
         left, kept = self.memory_bytes, []
+        for pair in self.decoded(report):
+            left -= nbytes(pair)
+            if left < 0:
+                return False
+            kept.append(pair)
+        self._kept = kept
+        return True
+
+    def decoded(self, report: Reporter | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every pair in order, as it is before augmentation, decoded by all processors; `report` may raise to stop."""
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders release the interpreter's lock
             for first in range(0, len(self), _DECODED_TOGETHER):
                 if report is not None:
                     report.step(first, len(self), "decoding")
-                pairs = list(pool.map(self.decode, range(first, min(first + _DECODED_TOGETHER, len(self)))))
-                left -= sum(map(_nbytes, pairs))
-                if left < 0:
-                    return False
-                kept += pairs
-        self._kept = kept
-        return True
+                yield from pool.map(self.decode, range(first, min(first + _DECODED_TOGETHER, len(self))))
+
+    def keep(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Takes these for what `decode` gives, in order."""
+        self._kept = pairs
 
 
-def _nbytes(pair: tuple[Tensor, Tensor]) -> int:
+def nbytes(pair: tuple[Tensor, Tensor]) -> int:
+    """Bytes of image and labels in memory."""
     return pair[0].nbytes + pair[1].nbytes
 
 

@@ -50,6 +50,7 @@ class DataPart(Part):
     alone; the rest is explained at `perpixel.data.transforms.Augmentation`.
     mean and std None are measured on the training images, or, with `init`, are those of its bundle, and so is bgr: whether
     the network takes blue first, as Caffe's do (mean and std are then in that order).
+    cache: a folder for decoded images, where they are too many for memory (`perpixel.data.decoded`); None decodes each time.
     bands: those of an image that the network takes, in its order, by number from 1 or by the names of dataset.yaml.
     """
 
@@ -69,6 +70,7 @@ class DataPart(Part):
     mean: tuple[Mean, ...] | None = None
     std: tuple[Std, ...] | None = None
     bgr: bool | None = None
+    cache: str | None = None
     bands: tuple[Annotated[int, Field(ge=1)] | str, ...] | None = None
     workers: int | None = Field(None, ge=0, le=1024)
 

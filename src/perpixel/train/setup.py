@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from perpixel.bundle.network import build_network
 from perpixel.core.errors import UserError
 from perpixel.core.reporter import Reporter
 from perpixel.data.bands import Bands, find_bands
-from perpixel.data.fingerprint import look
+from perpixel.data.fingerprint import digests, look
 from perpixel.data.loader import TrainingSet
 from perpixel.data.samples import Dataset, Sample
 from perpixel.data.statistics import ClassCounts, ImageStatistics
@@ -165,6 +165,12 @@ def preprocessing_of(data: DataPart, found: ImageStatistics, bands: Bands | None
         value_range=found.value_range if found.dtype else None,
         bands=bands,
     )
+
+
+def decoded_key(dataset: Dataset, data: DataPart, taxonomy: Taxonomy, takes: Preprocessing) -> list[Any]:
+    """What tells decoded training pairs from all others: their files, and what is done to them when they are read."""
+    samples = digests(dataset, (data.train_split,))[data.train_split]
+    return [dict(samples), data.short_side, taxonomy.to_dict(), asdict(takes)]
 
 
 def _refuse_other_channels(dataset: Dataset, channels: int, data: DataPart) -> None:

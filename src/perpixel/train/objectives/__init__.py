@@ -6,11 +6,12 @@ from typing import Any
 from perpixel.core.errors import UserError
 from perpixel.core.networks import is_detector
 from perpixel.core.reporter import Reporter
+from perpixel.data.decoded import keep_decoded
 from perpixel.train.objective import Job, Stage
 from perpixel.train.objectives.decoupled_job import decoupled_job
 from perpixel.train.objectives.segmentation import Segmentation
 from perpixel.train.recipe import Recipe
-from perpixel.train.setup import set_up
+from perpixel.train.setup import decoded_key, set_up
 
 
 def make_job(recipe: Recipe, report: Reporter, known: Mapping[str, Any] | None = None) -> Job:
@@ -38,8 +39,9 @@ def make_job(recipe: Recipe, report: Reporter, known: Mapping[str, Any] | None =
     if recipe.decoupled is not None:
         return decoupled_job(recipe, recipe.decoupled, report, known)
     setup = set_up(recipe, report, known)
-    kept = setup.training_set.keep_in_memory(report)
-    lines = (*setup.lines(), f"images    {'in memory' if kept else 'read from disk each time'}")
+    of = (setup.dataset, setup.recipe.data, setup.taxonomy, setup.preprocessing)
+    kept = keep_decoded(setup.training_set, recipe.data.cache, lambda: decoded_key(*of), report)
+    lines = (*setup.lines(), f"images    {kept}")
     return Job(
         setup.recipe,
         setup.model,

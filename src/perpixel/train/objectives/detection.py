@@ -14,6 +14,7 @@ from perpixel.bundle.network import build_network
 from perpixel.core.errors import UserError
 from perpixel.core.reporter import Reporter
 from perpixel.data.bands import find_bands
+from perpixel.data.decoded import keep_decoded
 from perpixel.data.fingerprint import look
 from perpixel.data.folders import open_dataset
 from perpixel.data.loader import Stream, TrainingSet, batches_of
@@ -28,7 +29,7 @@ from perpixel.labels import Taxonomy
 from perpixel.train.initial import expected_pixels
 from perpixel.train.objective import Figures, Job, Place, Stage
 from perpixel.train.recipe import DetectionPart, Recipe
-from perpixel.train.setup import augmentation, preprocessing_of, resolved
+from perpixel.train.setup import augmentation, decoded_key, preprocessing_of, resolved
 
 QUANTILES = {3: (0.15, 0.5, 0.85), 5: (0.1, 0.3, 0.5, 0.7, 0.9)}
 """Which sizes of the objects become the sizes of so many anchors."""
@@ -163,7 +164,7 @@ def detection_job(recipe: Recipe, report: Reporter, known: Mapping[str, Any] | N
         preprocessing.training_pair,
         data.short_side,
     )
-    kept = pairs.keep_in_memory(report)
+    kept = keep_decoded(pairs, data.cache, lambda: decoded_key(dataset, data, taxonomy, preprocessing), report)
     objects = read_all(pairs, rule, report)
     recipe, line = with_anchors(recipe, objects)
     part = part.model_copy(update={"classes": rule.classes})
@@ -175,7 +176,7 @@ def detection_job(recipe: Recipe, report: Reporter, known: Mapping[str, Any] | N
     training_set = DetectionSet(pairs, objects)
     setup = Setup(recipe, dataset, taxonomy, detector, description, preprocessing, training_set, val)
     notes = (*(f"left out  {n}" for n in dataset.notes), *(f"data      {n}" for n in looked.facts.notes))
-    lines = (*_lines(setup, objects), *notes, *line, f"images    {'in memory' if kept else 'read from disk each time'}")
+    lines = (*_lines(setup, objects), *notes, *line, f"images    {kept}")
     return Job(recipe, detector, (Stage(lambda: Detection(setup), recipe, recipe.minutes),), lines, looked.to_dict())
 
 
