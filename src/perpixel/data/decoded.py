@@ -116,7 +116,7 @@ def _write(pairs: TrainingSet, file: Path, need: float, report: Reporter) -> Non
                 }
             )
             for part in (image, labels):
-                offset += out.write(memoryview(np.ascontiguousarray(part.numpy())).cast("B"))
+                offset += out.write(part.numpy().tobytes())
             offset += out.write(bytes(-offset % 64))  # numbers begin where the processor likes them to
     write_text(file.with_suffix(".json"), json.dumps({"format": FORMAT, "bytes": offset, "entries": entries}))
     os.utime(file)
