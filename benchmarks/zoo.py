@@ -1,6 +1,6 @@
 """Which idea pays, at equal cost: networks of the catalog trained alike from fresh weights, measured on a scene that none has seen.
 
-    python benchmarks/zoo.py CAMVID --out DIR [--minutes 4] [--fold 0006R0] [--seed 0] [--networks NETWORK ...]
+    python benchmarks/zoo.py CAMVID --out DIR [--minutes 3] [--fold 0006R0] [--seed 0] [--networks NETWORK ...]
     python benchmarks/zoo.py CAMVID --out DIR --table
 
 Every network has the same recipe (recipes/camvid_realtime.yaml), the same data (all groups but the fold, less one frame in five)
@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("--networks", nargs="+")
     parser.add_argument("--out", required=True)
-    parser.add_argument("--minutes", type=float, default=4.0, help="of one core's work")
+    parser.add_argument("--minutes", type=float, default=3.0, help="of one core's work")
     parser.add_argument("--fold", default="0006R0", help="the group that is kept aside")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--table", action="store_true")
