@@ -8,7 +8,7 @@ from perpixel.core.errors import UserError
 from perpixel.core.words import some_names
 from perpixel.data.dataset_yaml import read_dataset_yaml
 from perpixel.data.finding import find_data
-from perpixel.data.formats import KINDS, open_annotations
+from perpixel.data.formats import KINDS, is_annotations, open_annotations
 from perpixel.data.layouts import SIDE_BY_SIDE, subfolders
 from perpixel.data.left_out import left_out
 from perpixel.data.listing import LABEL_KINDS, kinds, list_files, list_images
@@ -45,7 +45,7 @@ def _infer(samples: Sequence[Sample]) -> Taxonomy | None:
 
 
 def _find(path: Path, overlap: str) -> Dataset:
-    if path.is_file() and path.suffix in (".yaml", ".yml"):
+    if path.is_file() and path.suffix in (".yaml", ".yml") and not is_annotations(path):
         return read_dataset_yaml(path)
     if path.is_file() and (annotated := open_annotations(path, overlap)) is not None:
         return annotated
@@ -74,7 +74,7 @@ def _find(path: Path, overlap: str) -> Dataset:
 
 def _here(folder: Path, overlap: str) -> Dataset | None:
     file = folder / "dataset.yaml"
-    return read_dataset_yaml(file) if file.is_file() else find_data(folder, overlap)
+    return read_dataset_yaml(file) if file.is_file() and not is_annotations(file) else find_data(folder, overlap)
 
 
 def _inside(folder: Path, depth: int, overlap: str) -> Iterator[Dataset]:

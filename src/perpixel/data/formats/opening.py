@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from perpixel.core.errors import UserError
 from perpixel.core.json import read_json
-from perpixel.data.formats import coco, labelme
+from perpixel.core.xml import read_xml
+from perpixel.core.yaml import read_yaml
+from perpixel.data.formats import cityscapes, coco, cvat, label_studio, labelme, supervisely, yolo
 from perpixel.data.formats.annotations import Annotations, dataset_of
 from perpixel.data.formats.drawn import check_overlap
 from perpixel.data.listing import list_files
@@ -16,7 +19,14 @@ from perpixel.data.samples import Dataset
 FOLDERS_UP = 2
 """From an annotation file that is given by itself, pictures are looked for so many folders up, the nearest first."""
 
-ENDINGS = (".json",)
+READERS: Mapping[str, Callable[[Path], Any]] = {
+    ".json": read_json,
+    ".xml": read_xml,
+    ".yaml": partial(read_yaml, as_written=True),
+    ".yml": partial(read_yaml, as_written=True),
+}
+"""Ending -> what reads such a file's contents."""
+
 Contents = Mapping[Path, Any]
 Reader = Callable[[Contents, Path], Annotations]
 
@@ -41,6 +51,11 @@ def _coco(files: Contents, root: Path) -> Annotations:
 KINDS: Mapping[str, tuple[Callable[[Any], bool], Reader]] = {
     "labelme": (labelme.is_labelme, labelme.read),
     "coco": (coco.is_coco, _coco),
+    "cvat": (cvat.is_cvat, cvat.read),
+    "label studio": (label_studio.is_label_studio, label_studio.read),
+    "yolo": (yolo.is_yolo, yolo.read),
+    "cityscapes polygons": (cityscapes.is_cityscapes, cityscapes.read),
+    "supervisely": (supervisely.is_supervisely, supervisely.read),
 }
 """Name -> whether a file's contents are of this kind, and what reads all such files of a folder."""
 
@@ -72,11 +87,19 @@ def open_annotations(path: Path, overlap: str = "") -> Dataset | None:
     return None
 
 
+def is_annotations(file: Path) -> bool:
+    """Whether a YAML file is that of a set of annotations, such as YOLO's, and no dataset.yaml."""
+    return bool(_kind_of(file)[0])
+
+
 def _by_kind(folder: Path) -> dict[str, dict[Path, Any]]:
     """The annotation files below a folder, by kind; a file of another kind is none of them, whatever it holds."""
     found: dict[str, dict[Path, Any]] = {}
-    for file in list_files(folder).others:
-        if file.suffix.lower() in ENDINGS and file.is_file():
+    others = list_files(folder).others
+    yolo_texts = any(p.suffix == ".txt" and "labels" in p.parts for p in others)
+    for file in others:
+        ending = file.suffix.lower()
+        if ending in READERS and file.is_file() and (yolo_texts or ending not in (".yaml", ".yml")):
             kind, contents = _kind_of(file)
             if kind:
                 found.setdefault(kind, {})[file] = contents
@@ -84,7 +107,7 @@ def _by_kind(folder: Path) -> dict[str, dict[Path, Any]]:
 
 
 def _kind_of(file: Path) -> tuple[str, Any]:
-    contents = read_json(file)
+    contents = READERS.get(file.suffix.lower(), read_json)(file)
     return next((name for name, (knows, _) in KINDS.items() if knows(contents)), ""), contents
 
 
