@@ -80,7 +80,7 @@ def predict(
     write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     for name, entry in done.items():
         shares = ", ".join(f"{k} {v:.0%}" for k, v in list(entry["share"].items())[:4])
-        print(f"{name}: {shares}")
+        print(f"{name}: {shares}" + (f" ({entry['tiles']})" if entry.get("tiles") else ""))
     for line in notes(done):
         print(line)
     print(f"{len(done)} of {len(jobs)} images predicted; label maps, overlays and summary.json are in {out}")

@@ -21,7 +21,7 @@ from perpixel.explain.fields import theoretical
 from perpixel.explain.occluded import Grid, noise, occluded_batches
 from perpixel.infer import Predictor
 from perpixel.infer.images import as_array, display_image
-from perpixel.infer.predictor import TILE
+from perpixel.infer.layout import TILE
 from perpixel.infer.tiles import GRID
 from perpixel.labels import Taxonomy
 

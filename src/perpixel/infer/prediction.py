@@ -43,6 +43,7 @@ class Prediction:
         mean_confidence: the mean over the pixels of the chosen class's probability.
         ask: gives the probabilities, which take K times 4 bytes a pixel and are computed only when they are looked at.
         mean_variance: (H, W) float32 in [0, 0.25] where the probabilities were sampled.
+        tiles: of an image that went in tiles, "tiles equal the whole" or "blended: N tiles (why)"; else empty.
     """
 
     labels: Array
@@ -51,6 +52,7 @@ class Prediction:
     mean_confidence: float
     ask: Callable[[], Probabilities] = field(repr=False)
     mean_variance: Array | None = None
+    tiles: str = ""
 
     @cached_property
     def _asked(self) -> Probabilities:
@@ -90,6 +92,7 @@ class Prediction:
             "width": int(self.labels.shape[1]),
             "share": dict(sorted(shares.items(), key=lambda item: -item[1])),
             "mean_confidence": self.mean_confidence,
+            **({"tiles": self.tiles} if self.tiles else {}),
         }
 
     def __repr__(self) -> str:

@@ -3,26 +3,27 @@
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from perpixel.analyze.halo import Halo, halo
 from perpixel.bundle import BundleInfo, Preprocessing, load_bundle
 from perpixel.core import Size
 from perpixel.core.errors import UserError
 from perpixel.core.image import Array
+from perpixel.infer.blend import Blend
+from perpixel.infer.exact import window
 from perpixel.infer.images import ImageLike, as_array, display_image
+from perpixel.infer.layout import TILE, Layout, layout
 from perpixel.infer.monte_carlo import sample
 from perpixel.infer.pieces import Piece, pieces
 from perpixel.infer.prediction import Prediction, Probabilities
-from perpixel.infer.tiles import GRID, Span, tiles
+from perpixel.infer.tiles import Span
 from perpixel.labels import Taxonomy
-
-TILE = 1536
-"""Images with more pixels than a tile of this side are computed tile by tile, so that memory stays bounded."""
 
 
 def load(path_or_name: str | Path, device: str = "auto") -> "Predictor":
@@ -48,7 +49,7 @@ class Question:
     image: Array
     where: str = "image"
     flip: bool = False
-    tile: int = TILE
+    tile: int | None = None
     samples: int = 0
 
     @property
@@ -61,13 +62,14 @@ class Question:
 class Answer:
     """labels (H, W) uint8, the chosen class's mean probability, and (H, W) float32 mean variance of a sampled answer.
 
-    probabilities are there only where they were to be kept.
+    probabilities are there only where they were to be kept; tiles says what `Layout.said` does.
     """
 
     labels: Array
     mean_confidence: float
     mean_variance: Array | None
     probabilities: Probabilities | None
+    tiles: str = ""
 
 
 class Predictor:
@@ -128,7 +130,7 @@ class Predictor:
         self,
         image: ImageLike,
         flip: bool = False,
-        tile: int = TILE,
+        tile: int | None = None,
         samples: int = 0,
         probabilities: bool = False,
         name: str = "",
@@ -138,7 +140,8 @@ class Predictor:
         Args:
             image: a path, a PIL image, or (H, W), (H, W, C) uint8, uint16 or float32.
             flip: also predict the mirrored image and average the probabilities.
-            tile: side in pixels; a larger image is computed in overlapping tiles of this side.
+            tile: side in pixels; a larger image is computed in overlapping tiles of this side, which equal the whole where
+                the network allows it and are blended where not (`Prediction.tiles` says which). None chooses the side.
             samples: 1 or more: the network is asked so often with dropout on, always the same way, and the mean of its
                 probabilities counts; their variance says how sure it is (Bayesian SegNet).
             probabilities: keep them, K times 4 bytes a pixel. Without it they are computed anew where they are looked at, and
@@ -161,7 +164,9 @@ class Predictor:
             return found
 
         picture = display_image(array, self.preprocessing.bands)
-        return Prediction(answer.labels, self.taxonomy, picture, answer.mean_confidence, ask, answer.mean_variance)
+        return Prediction(
+            answer.labels, self.taxonomy, picture, answer.mean_confidence, ask, answer.mean_variance, answer.tiles
+        )
 
     @torch.inference_mode()
     def answer(self, question: Question, keep: bool = False, see: Callable[[Piece], None] | None = None) -> Answer:
@@ -177,7 +182,9 @@ class Predictor:
         spread = np.empty(size, np.float32) if question.samples else None
         values = np.empty((k, *size), np.float32) if keep else None
         variance = np.empty((k, *size), np.float32) if keep and question.samples else None
-        for piece in self._pieces(question):
+        image = self.preprocessing.resized(question.image, question.where)
+        cut = self.layout((image.shape[-2], image.shape[-1]), question)
+        for piece in self._pieces(image, cut, question):
             rows, columns = piece.place
             if see is not None:
                 see(piece)
@@ -190,28 +197,45 @@ class Predictor:
                 if whole is not None:
                     whole[:, rows, columns] = part.cpu().numpy()
         probabilities = None if values is None else Probabilities(values, variance)
-        return Answer(labels, confidence / labels.size, spread, probabilities)
+        return Answer(labels, confidence / labels.size, spread, probabilities, cut.said)
 
-    def _pieces(self, question: Question) -> Iterator[Piece]:
+    def layout(self, working: Size, question: Question) -> Layout:
+        """The tiles in which a question is answered; working: (H, W) at which the network sees the image."""
+        side = TILE if question.tile is None else question.tile
+        large = working[0] * working[1] > side * side
+        exact = self._halo if large and not question.samples else None
+        return layout(exact, working, question.tile, question.flip, room=int(working != question.size))
+
+    @cached_property
+    def _halo(self) -> Halo | None:
+        with torch.inference_mode(False):
+            return halo(self.model, self.preprocessing.channels)
+
+    def _pieces(self, image: Tensor, cut: Layout, question: Question) -> Iterator[Piece]:
         """Pieces (1, K, h, w) of probabilities, or (2, K, h, w) of their mean and variance where they are sampled."""
-        image = self.preprocessing.resized(question.image, question.where)
         working = (image.shape[-2], image.shape[-1])
-        for seed, (rows, columns) in enumerate(tiles(*working, question.tile)):
-            ask = partial(self._probabilities, image, rows, columns, question.flip)
+        blend = None if cut.exact else Blend(cut.tiles)
+        for seed, (rows, columns) in enumerate(cut.tiles):
+            ask = partial(self._probabilities, image, rows, columns, cut.grid[1] if question.flip else 0)
             values = torch.cat(sample(self.model, ask, question.samples, seed)) if question.samples else ask()
-            yield from pieces(values, rows, columns, working, question.size)
+            for settled in [(values, rows, columns)] if blend is None else blend.add(values, rows, columns):
+                yield from pieces(*settled, working, question.size)
 
-    def _probabilities(self, image: Tensor, rows: Span, columns: Span, flip: bool) -> Tensor:
-        """(1, K, h, w) float32, of the tile (h, w) of a (1, C, H, W) image at its working size, not yet normalised."""
+    def _probabilities(self, image: Tensor, rows: Span, columns: Span, flip: int) -> Tensor:
+        """(1, K, h, w) float32, of the tile (h, w) of a (1, C, H, W) image at its working size, not yet normalised.
+
+        flip: the grid in pixels on which the mirrored image's tiles lie, to average with it; 0 not to.
+        """
         band = image[..., rows.start : rows.stop, :]
         values = self._softmax(band[..., columns.start : columns.stop])
         if not flip:
             return values
-        # the mirrored image's tiles lie on its own grid: this one, and what is left to the next line of it
-        begin = (image.shape[-1] - columns.stop) // GRID * GRID
-        mirrored = band[..., columns.start : image.shape[-1] - begin].flip(-1)
-        width = columns.stop - columns.start
-        return values.add_(self._softmax(mirrored).flip(-1)[..., :width]).div_(2)
+        # the mirrored image's tiles lie on its own grid: this one, and what is left to the next line of it on both sides
+        length = image.shape[-1]
+        seen = window(length - columns.stop, length - columns.start, length, (0, 0), flip)
+        mirrored = self._softmax(band[..., length - seen.stop : length - seen.start].flip(-1)).flip(-1)
+        begin = columns.start - (length - seen.stop)
+        return values.add_(mirrored[..., begin : begin + columns.stop - columns.start]).div_(2)
 
     def _softmax(self, tile: Tensor) -> Tensor:
         normalised = self.preprocessing.normalise(tile.to(self.device)).contiguous(memory_format=torch.channels_last)
