@@ -94,3 +94,32 @@ def taxonomy(
     common = read_mseg(file)
     common.save(place)
     print(f"{place}: {common.classes.num_classes} common classes, {len(common.sets)} sets: {', '.join(common.sets)}")
+
+
+@convert.command()
+def data(
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="Whatever perpixel check takes: a folder, a file of annotations.")
+    ],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The folder to write, a new one.")],
+    form: Annotated[
+        str, typer.Option("--as", help="index (masks whose value is the class), colour, or coco.")
+    ] = "index",
+    overlap: Annotated[
+        str, typer.Option(help="Who wins where shapes overlap: last, first, small, large, ignore.")
+    ] = "",
+) -> None:
+    """Turn data of any form that is read into images and masks, or into COCO's runs; labels stay equal to the pixel."""
+    import sys
+
+    from perpixel.core.reporter import for_user
+    from perpixel.data.folders import open_dataset
+    from perpixel.data.writing import write_dataset
+
+    dataset = open_dataset(data, overlap)
+    for note in dataset.notes:
+        print(note, file=sys.stderr)
+    with for_user("converting", sys.stderr) as reporter:
+        counts = write_dataset(dataset, to, form, reporter)
+    names = dataset.taxonomy.names if dataset.taxonomy else ()
+    print(f"{to}: {', '.join(f'{s} {n} pairs' for s, n in counts.items())}, {len(names)} classes, as {form}")
