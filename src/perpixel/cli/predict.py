@@ -20,6 +20,10 @@ def predict(
         int, typer.Option(min=0, help="Ask so often with dropout on, and write how unsure it is (Bayesian SegNet: 40).")
     ] = 0,
     device: Annotated[str, typer.Option()] = "auto",
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Rasters that need more go by window, such as 2GB; half of what is free."),
+    ] = None,
     taxonomy: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Answer in the common classes of this taxonomy.")
     ] = None,
@@ -33,6 +37,9 @@ def predict(
 
     if taxonomy is None and (model_as or classes_of):
         raise UserError("--model-as and --classes-of go with --taxonomy FILE, which says what their classes are")
+    from perpixel.cli.rasters import budget, on_stderr, predict_large
+
+    limit = budget(memory)
     found = find_images(images)
     for line in passed_over(images):
         print(line)
@@ -64,18 +71,23 @@ def predict(
     out.mkdir(parents=True, exist_ok=True)
     clean_leftovers(out)
     jobs = [Job(image, out / place.parent, place.name) for image, place in zip(found.images, places, strict=True)]
+    left, large = (jobs, {}) if flip or samples or probabilities else predict_large(predictor, jobs, limit, on_stderr)
     done: dict[str, Any] = {}
     failed: dict[str, str] = {}
     with for_user("predicted", sys.stderr) as reporter:
-        reporter.step(0, len(jobs))
-        for n, (job, result) in enumerate(predict_files(predictor, jobs, flip, samples, probabilities), start=1):
-            reporter.step(n, len(jobs))
+        reporter.step(0, len(left))
+        for n, (job, result) in enumerate(predict_files(predictor, left, flip, samples, probabilities), start=1):
+            reporter.step(n, len(left))
             if isinstance(result, str):
                 failed[str(job.image)] = result
                 print(f"perpixel: {result}", file=sys.stderr)
             else:
                 files = {k: (job.folder / name).relative_to(out).as_posix() for k, name in result["files"].items()}
                 done[str(job.image)] = {**result, "files": files}
+    for job in (job for job in jobs if str(job.image) in large):
+        entry = large[str(job.image)]
+        files = {k: (job.folder / name).relative_to(out).as_posix() for k, name in entry["files"].items()}
+        done[str(job.image)] = {**entry, "files": files}
     summary = {"model": model, "classes": list(predictor.taxonomy.names), "images": done, "failed": failed}
     write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     for name, entry in done.items():

@@ -92,7 +92,7 @@ def write_labels(
     """
     import tifffile
 
-    extra = [(code, kind, count, value, True) for code, kind, count, value in _tags_to_write(place)]
+    extra = [(code, kind, count, value, True) for code, kind, count, value in tags_to_write(place)]
     if nodata is not None:
         extra.append((GDAL_NODATA, 2, 0, str(nodata), True))
     colours = None if palette is None else palette.T.astype(np.uint16) * 257
@@ -145,7 +145,7 @@ def _turned(place: Georeference, turn: int, height: int, width: int) -> Georefer
     return replace(place, affine=(a * cc + b * rc, a * cr + b * rr, c, d * cc + e * rc, d * cr + e * rr, f))
 
 
-def _tags_to_write(place: Georeference) -> list[tuple[int, int, int, Any]]:
+def tags_to_write(place: Georeference) -> list[tuple[int, int, int, Any]]:
     """The tags as they were, or where the affine is another than theirs, with the affine as a matrix."""
     if place.affine is None or _affine({code: value for code, _, _, value in place.tags}) == place.affine:
         return list(place.tags)

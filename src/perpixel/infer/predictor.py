@@ -237,6 +237,11 @@ class Predictor:
         begin = columns.start - (length - seen.stop)
         return values.add_(mirrored[..., begin : begin + columns.stop - columns.start]).div_(2)
 
+    @torch.inference_mode()
+    def ask(self, image: Array, where: str = "image") -> Tensor:
+        """(1, K, h, w) float32 probabilities of one (H, W, C) window, at its working size."""
+        return self._softmax(self.preprocessing.resized(image, where))
+
     def _softmax(self, tile: Tensor) -> Tensor:
         normalised = self.preprocessing.normalise(tile.to(self.device)).contiguous(memory_format=torch.channels_last)
         logits = self.model(normalised)["logits"].float()
