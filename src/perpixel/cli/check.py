@@ -27,13 +27,19 @@ def check(
         str | None,
         typer.Option("--group", metavar="REGEX", help="What in a name, from its beginning, is its group: '([^_]+)_'."),
     ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE.html", help="Write a page with a picture of each fault.")
+    ] = None,
 ) -> None:
     """Look at images, masks and classes. The exit status is 2 if there is a defect."""
     from rich.console import Console
 
+    from perpixel.core.files import ready
     from perpixel.core.reporter import for_user
     from perpixel.data.check import check_dataset
 
+    if report is not None:
+        ready(report)
     console = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 120)
     with for_user("checking", sys.stderr) as reporter:
         checked = check_dataset(data, reporter, group)
@@ -41,6 +47,8 @@ def check(
     _show_findings(console, "defect", checked.defects)
     _show_findings(console, "warning", checked.warnings)
     _show_starter(console, checked, Path(data), write)
+    if report is not None:
+        _write_report(console, report, checked)
     _say(console, _verdict(checked))
     if checked.defects:
         raise typer.Exit(2)
@@ -112,6 +120,12 @@ def _show_starter(console: "Console", checked: "Checked", data: Path, write: boo
     if text is not None and checked.meaning.needs_names and not exists:
         done = "" if write else f"perpixel check {data} --write, then "
         _say(console, f"next: {done}give the classes in {file} their names; then perpixel train {data}")
+
+
+def _write_report(console: "Console", file: Path, checked: "Checked") -> None:
+    from perpixel.report.check_page import write_check_page
+
+    _say(console, f"wrote {write_check_page(file, checked)}")
 
 
 def _verdict(checked: "Checked") -> str:

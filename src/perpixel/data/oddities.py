@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from perpixel.core import IGNORE
+from perpixel.data.band_faults import band_warnings
 from perpixel.data.facts import Facts, MaskFacts, label_counts, split_pairs
 from perpixel.data.faults import Finding, Named, if_any, relative, same_image
 from perpixel.data.meaning import MANY_CLASSES, Meaning, is_jpeg_mask
@@ -28,6 +29,7 @@ def warnings_of(dataset: Dataset, facts: Facts, meaning: Meaning) -> list[Findin
         *palettes,
         *_values(facts, meaning, rel),
         *_images(facts, rel),
+        *band_warnings(facts, dataset.bands, rel),
         *_copies(facts, rel),
         *_splits(facts),
     ]
