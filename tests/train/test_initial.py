@@ -10,10 +10,11 @@ from torch import nn
 
 from perpixel.bundle import BundleInfo, Preprocessing, load_bundle, read_info, save_bundle
 from perpixel.core.errors import UserError
+from perpixel.data.statistics import ImageStatistics
 from perpixel.labels import Taxonomy
 from perpixel.models import build
 from perpixel.train import Recipe, load_recipe, resume, train
-from perpixel.train.initial import start_from
+from perpixel.train.initial import expected_pixels, start_from
 from perpixel.train.setup import set_up
 
 
@@ -145,3 +146,20 @@ def test_classes_in_another_order_are_said(tmp_path: Path) -> None:
     assert "the order of" not in start_from(build("fast_scnn", num_classes=3), source, old)
     four = Taxonomy.of(["ground", "house", "tree", "car"])
     assert "the order of" not in start_from(build("fast_scnn", num_classes=4), source, four), "its last layer is fresh"
+
+
+@pytest.mark.parametrize(
+    ("channels", "dtype", "pretrained", "taken"),
+    [
+        (3, "uint8", "auto", True),
+        (3, "uint8", "no", False),
+        (3, "uint16", "auto", False),
+        (7, "uint8", "auto", False),
+    ],
+)
+def test_pretrained_weights_say_mean_and_deviation(channels: int, dtype: str, pretrained: str, taken: bool) -> None:
+    """EfficientNet-Lite's are 0.5 (its authors' preprocessing), for the three bands of 8 bit that it knows."""
+    found = ImageStatistics(channels, (0.3,) * channels, (0.1,) * channels, (8, 8), dtype)
+    options = {"encoder": "tf_efficientnet_lite0", "pretrained": pretrained}
+    mean, std, bgr = expected_pixels(None, "fpn", found, options)
+    assert (mean, std, bgr) == (((0.5,) * 3, (0.5,) * 3, False) if taken else (found.mean, found.std, False))

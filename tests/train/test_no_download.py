@@ -3,7 +3,6 @@
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -33,13 +32,7 @@ class StopAfter(Silent):
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each encoder that is made was to be filled by a download; none is."""
     found: list[bool] = []
-    real = timm_encoder.create_encoder
-
-    def creating(name: str, channels: int, pretrained: bool, *rest: Any) -> Any:
-        found.append(pretrained)
-        return real(name, channels, False, *rest)
-
-    monkeypatch.setattr(timm_encoder, "create_encoder", creating)
+    monkeypatch.setattr(timm_encoder, "find_weights", lambda _, pretrained: found.append(pretrained))
     return found
 
 

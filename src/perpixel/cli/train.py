@@ -23,6 +23,15 @@ def train(
         ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="The network, fast_scnn unless given; see perpixel models.")] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="The network's encoder, any of timm's, where it takes one.")
+    ] = None,
+    pretrained: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|FILE|NAME|no", help="Where the encoder's weights are from; see docs/checkpoints.md."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; runs/DATA-MODEL-TIME by default.")] = None,
     recipe: Annotated[Path | None, typer.Option(help="A recipe to follow instead of the model's default.")] = None,
     from_: Annotated[
@@ -56,7 +65,24 @@ def train(
     from perpixel.train import resume as resume_run
     from perpixel.train import train as train_run
 
-    overrides = (model, out, recipe, from_, epochs, minutes, batch_size, lr, crop, seed, set_, taxonomy, weights)
+    asked = {"yes": "auto", "no": False}.get(pretrained, pretrained) if pretrained is not None else None
+    overrides = (
+        model,
+        encoder,
+        pretrained,
+        out,
+        recipe,
+        from_,
+        epochs,
+        minutes,
+        batch_size,
+        lr,
+        crop,
+        seed,
+        set_,
+        taxonomy,
+        weights,
+    )
     if resume is not None and any(given not in (None, []) for given in overrides):
         raise UserError(
             "--resume RUN goes on by the recipe in RUN; leave out the other options (DATA says where the data has moved to)"
@@ -68,6 +94,8 @@ def train(
             chosen = load_recipe(recipe) if recipe else default_recipe(model or "fast_scnn")
             given = {
                 "model.name": model,
+                "model.options.encoder": encoder,
+                "model.options.pretrained": asked,
                 "batch_size": batch_size,
                 "optimiser.lr": lr,
                 "seed": seed,

@@ -55,7 +55,7 @@ class DeformableRFCN(nn.Module):
         num_classes: int,
         in_channels: int = 3,
         encoder: str = "resnet101",
-        pretrained: bool = False,
+        pretrained: bool | str = False,
         frozen_norms: bool = False,
         stride: int = 16,
         channels: int = 1024,

@@ -59,7 +59,7 @@ class FastRCNN(nn.Module):
         num_classes: int,
         in_channels: int = 3,
         encoder: str = "vgg16",
-        pretrained: bool = False,
+        pretrained: bool | str = False,
         stride: int = 16,
         channels: int = 4096,
         dropout: float = 0.5,

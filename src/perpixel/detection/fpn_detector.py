@@ -67,7 +67,7 @@ class FPNDetector(nn.Module):
         num_classes: int,
         in_channels: int = 3,
         encoder: str = "resnet50",
-        pretrained: bool = False,
+        pretrained: bool | str = False,
         frozen_norms: bool = False,
         channels: int = 256,
         hidden: int = 1024,

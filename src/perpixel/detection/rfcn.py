@@ -60,7 +60,7 @@ class RFCN(nn.Module):
         num_classes: int,
         in_channels: int = 3,
         encoder: str = "resnet101",
-        pretrained: bool = False,
+        pretrained: bool | str = False,
         frozen_norms: bool = False,
         stride: int = 16,
         channels: int = 1024,
@@ -105,7 +105,9 @@ class RFCN(nn.Module):
         return {**output, **self.head(output["features"], output["proposals"])}
 
 
-def dilated_encoder(name: str, in_channels: int, pretrained: bool, frozen_norms: bool, stride: int) -> TimmEncoder:
+def dilated_encoder(
+    name: str, in_channels: int, pretrained: bool | str, frozen_norms: bool, stride: int
+) -> TimmEncoder:
     """An encoder of timm whose last two stages have the stride. Raises `UserError` where there is none such."""
     if stride not in (8, 16):
         raise UserError(f"stride must be 8 or 16; got {stride}")

@@ -77,7 +77,7 @@ class DeepLabV3Plus(nn.Module):
         num_classes: int,
         in_channels: int = 3,
         encoder: str = PAPERS,
-        pretrained: bool = False,
+        pretrained: bool | str = False,
         output_stride: int = 16,
         width: float = 1.0,
         dropout: float = 0.1,
@@ -143,14 +143,14 @@ class ResNetEncoder(nn.Module):
 
 
 def make_encoder(
-    name: str, in_channels: int, pretrained: bool, output_stride: int, width: float
+    name: str, in_channels: int, pretrained: bool | str, output_stride: int, width: float
 ) -> AlignedXception | ResNetEncoder | TimmEncoder:
     """The trunk, which gives a map of stride 4 and one of `output_stride`."""
     if output_stride not in RATES:
         raise UserError(f"output_stride must be one of {', '.join(map(str, RATES))}; got {output_stride}")
     if name != PAPERS and name not in RESNETS:
         return TimmEncoder(name, in_channels, pretrained, strides=(4, output_stride), output_stride=output_stride)
-    if pretrained:
+    if pretrained and pretrained != "no":
         peer = name.removeprefix("dilated_") if name in RESNETS else "xception65"
         raise UserError(f'There are no pretrained weights of {name}; timm has those of encoder="{peer}".')
     trunk = (

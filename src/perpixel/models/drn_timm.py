@@ -41,7 +41,7 @@ class DRNTimm(nn.Module):
         in_channels: int = 3,
         encoder: str = "resnet50",
         output_stride: int = 8,
-        pretrained: bool = False,
+        pretrained: bool | str = False,
     ) -> None:
         super().__init__()
         if output_stride not in (8, 16, 32):

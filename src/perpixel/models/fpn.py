@@ -45,7 +45,7 @@ class FPN(nn.Module):
     backbone_names = ("encoder",)
 
     def __init__(
-        self, num_classes: int, in_channels: int = 3, encoder: str = "resnet50", pretrained: bool = False
+        self, num_classes: int, in_channels: int = 3, encoder: str = "resnet50", pretrained: bool | str = False
     ) -> None:
         super().__init__()
         self.encoder = TimmEncoder(encoder, in_channels, pretrained, strides=(4, 8, 16, 32))

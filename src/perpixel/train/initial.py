@@ -1,7 +1,8 @@
 """Weights to start from: those of another run or bundle, as far as they fit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -11,6 +12,8 @@ from perpixel.core.words import some_names
 from perpixel.data.fingerprint import changed_classes
 from perpixel.data.statistics import ImageStatistics
 from perpixel.labels import Taxonomy
+from perpixel.models.backbones.timm_encoder import TimmEncoder
+from perpixel.models.backbones.timm_weights import pixels_of
 
 NAMED = 4
 """How many tensors a line lists before it only counts them."""
@@ -50,19 +53,30 @@ def start_from(model: nn.Module, source: str | Path, classes: Taxonomy | None = 
 
 
 def expected_pixels(
-    source: str | None, network: str, found: ImageStatistics
+    source: str | None, network: str, found: ImageStatistics, options: Mapping[str, Any] | None = None
 ) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
     """Mean, standard deviation and whether blue comes first: as the weights of `start_from` expect them of an image.
 
-    Without a source, and with one of another network, of other channels, or of floats where these are whole numbers or the other
-    way round, those that were `found` in the images.
+    With a source of another network, of other channels, or of floats where these are whole numbers or the other way round, those
+    that were `found` in the images. Without a source, those of the pretrained weights that the network's `options` ask for,
+    where images have three bands of 8 bit; else those `found`.
     """
     if source:
         info = read_info(find_bundle(source))
         takes = info.preprocessing
         if info.network == network and takes.channels == found.channels and _alike(takes.dtype, found.dtype):
             return takes.mean, takes.std, takes.bgr
+        return found.mean, found.std, False
+    asked = options or {}
+    weights = pixels_of(asked["encoder"], asked["pretrained"]) if asked.keys() >= {"encoder", "pretrained"} else None
+    if weights and found.channels == 3 and found.dtype in ("", "uint8"):
+        return *weights, False
     return found.mean, found.std, False
+
+
+def weights_lines(model: nn.Module) -> list[str]:
+    """For each pretrained encoder in a network, a line that says where its weights are from, and their licence."""
+    return [f"weights   {part.origin}" for part in model.modules() if isinstance(part, TimmEncoder) and part.origin]
 
 
 def _other_classes(old: Taxonomy, new: Taxonomy | None) -> str:

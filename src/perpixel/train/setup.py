@@ -21,7 +21,8 @@ from perpixel.data.statistics import ClassCounts, ImageStatistics
 from perpixel.data.transforms import Augmentation
 from perpixel.labels import Taxonomy
 from perpixel.losses import WeightedSum, build_loss, class_weights
-from perpixel.train.initial import expected_pixels
+from perpixel.models.catalog import model_options
+from perpixel.train.initial import expected_pixels, weights_lines
 from perpixel.train.mixture import identities, training_data
 from perpixel.train.recipe import DataPart, Recipe
 from perpixel.train.step_memory import memory_words, step_memory
@@ -89,6 +90,7 @@ class Setup:
             *(f"left out  {note}" for note in self.dataset.notes),
             *(f"data      {note}" for note in self.notes),
             f"model     {recipe.model.name}: {parameters:,} parameters; {memory_words(memory)}",
+            *weights_lines(self.model),
             f"sample    crop {data.crop[0]}x{data.crop[1]}, batch {recipe.batch_size}"
             + (f" x {recipe.accumulate} accumulated" if recipe.accumulate > 1 else ""),
             f"loss      {' + '.join(str(t.get('name')) for t in recipe.loss.terms)}, class weights "
@@ -120,7 +122,8 @@ def set_up(recipe: Recipe, report: Reporter | None = None, kept: Mapping[str, An
     bands = find_bands(recipe.data.bands, dataset.bands, known.images.channels)
     found = known.images.only(bands)
     init = recipe.init if recipe.data.mean is None else None
-    recipe = resolved(recipe, *expected_pixels(init, recipe.model.name, found), found.median_size)
+    options = model_options(recipe.model.name) | recipe.model.options
+    recipe = resolved(recipe, *expected_pixels(init, recipe.model.name, found, options), found.median_size)
     data = recipe.data
     _refuse_other_channels(dataset, found.channels, data)
     preprocessing = preprocessing_of(data, found, bands)

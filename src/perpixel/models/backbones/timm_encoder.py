@@ -1,5 +1,6 @@
 """Any convolutional or hierarchical encoder of timm, cut to the stages that a decoder asks for."""
 
+import logging
 from typing import Any
 
 import timm
@@ -7,7 +8,7 @@ from torch import Tensor, nn
 
 from perpixel.core.errors import UserError, nearest
 from perpixel.layers.pad import pad_end, round_up
-from perpixel.models.backbones.pretrained import weights_of
+from perpixel.models.backbones.timm_weights import EncoderWeights, find_weights
 
 
 class TimmEncoder(nn.Module):
@@ -22,8 +23,9 @@ class TimmEncoder(nn.Module):
     With an `output_stride` of 8 or 16 the strides beyond it turn into dilation, in the encoders that can do that. Of a
     stride that `strides` has n times, the n deepest stages are returned, as R-FCN takes the last two.
 
-    `name` is any of `timm.list_models()`, with or without a weight tag ("resnet50.a1_in1k"). Weights are downloaded, or
-    found in the local cache, only with `pretrained=True`.
+    `name` is any of `timm.list_models()`, with or without a weight tag ("resnet50.a1_in1k"). `pretrained` says whether
+    its weights are looked for and where: see `find_weights`. For other than three bands the first convolution is
+    summed (one), or repeated and rescaled (more), as timm does. `origin` says in words where they are from, or is "".
 
     Raises `UserError` for an unknown name, for an encoder that lacks one of the strides asked for or cannot be dilated,
     and for weights that do not exist or cannot be reached.
@@ -33,17 +35,19 @@ class TimmEncoder(nn.Module):
         self,
         name: str,
         in_channels: int = 3,
-        pretrained: bool = False,
+        pretrained: bool | str = False,
         strides: tuple[int, ...] = (4, 8, 16, 32),
         output_stride: int = 32,
     ) -> None:
         super().__init__()
         check_name(name)
-        self.encoder = create_encoder(name, in_channels, pretrained, output_stride)
+        weights = find_weights(name, pretrained)
+        self.origin = f"{weights.name}: {weights.origin}{adapted(in_channels)}" if weights else ""
+        self.encoder = create_encoder(name, in_channels, weights, output_stride)
         reductions = self.encoder.feature_info.reduction()
         self.indices = stage_indices(name, reductions, strides)
         if (needed := max(self.indices) + 1) < len(reductions):  # what lies deeper is neither computed nor kept
-            self.encoder = create_encoder(name, in_channels, pretrained, output_stride, needed)
+            self.encoder = create_encoder(name, in_channels, weights, output_stride, needed)
         self.channels = tuple(self.encoder.feature_info.channels()[i] for i in self.indices)
         self.strides = tuple(strides)
         self.min_size = 2 * max(strides)
@@ -60,6 +64,24 @@ class TimmEncoder(nn.Module):
         return [stage.permute(0, 3, 1, 2) for stage in chosen] if self.channels_last else chosen
 
 
+def _news(record: logging.LogRecord) -> bool:
+    return not record.msg.startswith("Unexpected keys")
+
+
+logging.getLogger("timm.models._builder").addFilter(_news)  # a classifier's last layers are never taken: no warning
+
+
+def adapted(in_channels: int) -> str:
+    """What happens to a first convolution of three bands, in words.
+
+    >>> adapted(3), adapted(7)
+    ('', '; first convolution repeated over 7 bands and rescaled')
+    """
+    if in_channels == 3:
+        return ""
+    return f"; first convolution {'summed to 1 band' if in_channels == 1 else f'repeated over {in_channels} bands and rescaled'}"
+
+
 def check_name(name: str) -> None:
     """Raise `UserError` unless timm knows the encoder."""
     if not timm.is_model(name):
@@ -68,7 +90,11 @@ def check_name(name: str) -> None:
 
 
 def create_encoder(
-    name: str, in_channels: int, pretrained: bool, output_stride: int = 32, stages: int | None = None
+    name: str,
+    in_channels: int,
+    weights: EncoderWeights | None,
+    output_stride: int = 32,
+    stages: int | None = None,
 ) -> Any:
     """timm's feature extractor, of the first stages only or of all; raises `UserError` where it has none, or cannot get
     the weights."""
@@ -79,14 +105,16 @@ def create_encoder(
     if stages is not None:
         extra["out_indices"] = tuple(range(stages))
     try:
-        if pretrained:
-            extra["pretrained_cfg_overlay"] = weights_of(name)
-        return timm.create_model(name, pretrained=pretrained, in_chans=in_channels, features_only=True, **extra)
-    except UserError:
-        raise
+        if weights is None:
+            return timm.create_model(name, pretrained=False, in_chans=in_channels, features_only=True, **extra)
+        extra["pretrained_cfg_overlay"] = weights.overlay
+        made = timm.create_model(weights.name, pretrained=True, in_chans=in_channels, features_only=True, **extra)
+        if isinstance(kept := getattr(made, "pretrained_cfg", None), dict):
+            kept.pop("state_dict", None)  # else the weights stay in memory a second time
+        return made
     except Exception as error:  # what timm and its hub raise has no common base
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        if pretrained:
+        if weights:
             raise UserError(
                 f"The pretrained weights of {name} could not be had: {reason} "
                 "Connect to the network once, put them in the Hugging Face cache, or use pretrained=False."

@@ -26,7 +26,7 @@ from perpixel.detection.truth import ObjectRule, object_classes, objects_of
 from perpixel.infer.detector import BoxPredictor
 from perpixel.infer.evaluate_boxes import evaluate_boxes
 from perpixel.labels import Taxonomy
-from perpixel.train.initial import expected_pixels
+from perpixel.train.initial import expected_pixels, weights_lines
 from perpixel.train.objective import Figures, Job, Place, Stage
 from perpixel.train.recipe import DetectionPart, Recipe
 from perpixel.train.setup import augmentation, decoded_key, preprocessing_of, resolved
@@ -153,7 +153,8 @@ def detection_job(recipe: Recipe, report: Reporter, known: Mapping[str, Any] | N
     found = every_band.only(bands)
     rule = ObjectRule(object_classes(taxonomy, part.classes), part.instances, part.least_pixels, part.least_side)
     init = recipe.init if recipe.data.mean is None else None
-    recipe = resolved(recipe, *expected_pixels(init, recipe.model.name, found), found.median_size)
+    options = detector_options(recipe.model.name) | recipe.model.options
+    recipe = resolved(recipe, *expected_pixels(init, recipe.model.name, found, options), found.median_size)
     data = recipe.data
     preprocessing = preprocessing_of(data, found, bands)
     pairs = TrainingSet(
@@ -176,7 +177,7 @@ def detection_job(recipe: Recipe, report: Reporter, known: Mapping[str, Any] | N
     training_set = DetectionSet(pairs, objects)
     setup = Setup(recipe, dataset, taxonomy, detector, description, preprocessing, training_set, val)
     notes = (*(f"left out  {n}" for n in dataset.notes), *(f"data      {n}" for n in looked.facts.notes))
-    lines = (*_lines(setup, objects), *notes, *line, f"images    {kept}")
+    lines = (*_lines(setup, objects), *weights_lines(detector), *notes, *line, f"images    {kept}")
     return Job(recipe, detector, (Stage(lambda: Detection(setup), recipe, recipe.minutes),), lines, looked.to_dict())
 
 
