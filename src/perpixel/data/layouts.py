@@ -19,14 +19,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from perpixel.core.errors import UserError
-from perpixel.core.text import read_lines
 from perpixel.data.candidates import may_hold_masks, which_masks
+from perpixel.data.class_tables import class_table
 from perpixel.data.listing import list_images
 from perpixel.data.lists import SPLIT_NAMES, Listed, by_lists
 from perpixel.data.mask_source import InstanceIds, MaskFile
 from perpixel.data.pairing import Pairs, pair, pair_beside
 from perpixel.data.samples import SPLITS, Dataset, Sample, split_by_hash
-from perpixel.labels import ADE20K, CAMVID, CITYSCAPES, CITYSCAPES_TRAIN_IDS, VOC, Taxonomy
+from perpixel.labels import ADE20K, CAMVID, CITYSCAPES, CITYSCAPES_TRAIN_IDS, VOC
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "rgb", "photos", "inputs", "input")
 MASK_FOLDERS = (
@@ -148,27 +148,9 @@ def _voc(root: Path) -> Dataset | None:
     found = by_lists(samples, unpaired, lists if lists.is_dir() else root / "ImageSets")
     unlabelled = tuple(p for p in unpaired if p.is_relative_to(masks))  # VOC has many photos without a mask, by design
     is_voc = _is_own("VOC", samples)
-    taxonomy = _class_table(root) or (VOC if is_voc else None)
+    taxonomy = class_table(root) or (VOC if is_voc else None)
     name = "VOC" if is_voc else root.resolve().name
     return listed(Dataset(root, "voc", {}, taxonomy, name, unpaired=unlabelled), found)
-
-
-def _class_table(root: Path) -> Taxonomy | None:
-    """The classes that labelme (class_names.txt) or CVAT (labelmap.txt) wrote beside a VOC layout."""
-    names, label_map = root / "class_names.txt", root / "labelmap.txt"
-    if names.is_file():
-        found = [n for n in read_lines(names) if not n.startswith("__ignore")]
-        return Taxonomy.of([n.strip("_") for n in found])
-    if not label_map.is_file():
-        return None
-    rows = [r.split(":") for r in read_lines(label_map) if not r.startswith("#")]
-    try:
-        colours = {r[0]: [int(v) for v in r[1].split(",")] for r in rows}
-        ignore = [colours.pop(n) for n in ("ignored", "ignore") if n in colours]
-        classes = [{"name": n, "colour": c, "values": [c]} for n, c in colours.items()]
-        return Taxonomy.from_dict({"classes": classes, "ignore": ignore})
-    except (ValueError, IndexError) as error:
-        raise UserError(f"{label_map}: expected lines such as road:128,64,128:: ({error})") from error
 
 
 def _segnet(root: Path) -> Dataset | None:
