@@ -192,13 +192,16 @@ def test_other_tensors_with_a_right_hash(bundle: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_in_the_package_unpickles() -> None:
-    """Weights of another code are the exception: bundle/convert.py, which asks for --unsafe-pickle first."""
+    """Weights of another code are the exception: bundle/convert.py, which asks for --unsafe-pickle first. An encoder's weights in
+    a .pth are read by torch's reader of tensors alone, which runs no code."""
     files = [f for f in SOURCES.rglob("*.py") if f.relative_to(SOURCES) != Path("bundle/convert.py")]
     assert len(files) > 50
     loads = re.compile(r"torch\.load\b|\bpickle\b(?!=)|\bunpickle|joblib|allow_pickle=True")
     found = [f"{f.name}: {line.strip()}" for f in files for line in f.read_text().splitlines() if loads.search(line)]
     said = [f for f in found if "import" in f or "torch.load" in f or "pickle.load" in f or "=True" in f]
-    assert said == []
+    tensors_alone = [f for f in said if f.startswith("timm_weights.py: ") and "weights_only=True" in f]
+    assert len(tensors_alone) == 1
+    assert [f for f in said if f not in tensors_alone] == []
 
 
 def test_read_info_needs_no_weights(bundle: Path) -> None:

@@ -16,20 +16,20 @@ from torch import nn
 from perpixel.models import build
 from perpixel.train.sync_norm import synchronise
 
-IMAGES = torch.randn(4, 3, 9, 7, generator=torch.Generator().manual_seed(3)) * 2 + 1
+IMAGES = torch.randn(4, 3, 9, 7, generator=torch.Generator().manual_seed(3)).double() * 2 + 1
 SHARES = {0: slice(0, 1), 1: slice(1, 4)}
 """Of the batch; one process has a single image."""
 
 
 def small() -> nn.Module:
     torch.manual_seed(1)
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, momentum=0.3), nn.ReLU(), BatchNormAct2d(4))
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, momentum=0.3), nn.ReLU(), BatchNormAct2d(4)).double()
 
 
 def backward(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """The sum of a loss over images; its gradients are added up in the network."""
     output = network.train()(images)
-    (output * torch.linspace(-1, 1, output[0].numel()).view(output[0].shape)).sum().backward()
+    (output * torch.linspace(-1, 1, output[0].numel(), dtype=torch.float64).view(output[0].shape)).sum().backward()
     return output.detach()
 
 
@@ -68,7 +68,7 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
 
 
 def test_in_eval_nothing_changes() -> None:
-    network = build("fast_scnn", num_classes=3).eval()
+    network = build("fast_scnn", num_classes=3).double().eval()
     before = network(IMAGES)["logits"]
     keys = list(network.state_dict())
     synchronise(network, torch.device("cpu"))
