@@ -54,7 +54,7 @@ class _OverAll:
         if not (m.training and m.affine and m.track_running_stats):
             return self.alone(x)
         with torch.autocast(x.device.type, enabled=False):
-            y = self.normalised(x.float()).to(x.dtype)
+            y = self.normalised(x.to(torch.promote_types(x.dtype, torch.float32))).to(x.dtype)
         for name in ("drop", "act"):  # timm's norms bring their activation along
             y = getattr(m, name, nn.Identity())(y)
         return y
